@@ -263,4 +263,19 @@ func TestLsOfTooMuchIsRefused(t *testing.T) {
 	if n := bytes.Count(w.good("alice", "ls", arg(d.Cid())+"&stream=true"), []byte("\n")); n != maxEntries+1 {
 		t.Errorf("as a stream it has %d entries", n)
 	}
+	// A few blocks can make very long answers, too: of names, and of where symlinks lead.
+	long := strings.Repeat("x", 100<<10)
+	named, symlink := w.dir(entry{long + "1", leaf}, entry{long + "2", leaf}, entry{long + "3", leaf}), w.symlink(long)
+	var links []entry
+	for i := range 300 {
+		links = append(links, entry{strconv.Itoa(i), symlink})
+	}
+	symlinks := w.dir(links...)
+	top := w.dir(entry{"named", named}, entry{"symlinks", symlinks})
+	w.pin("alice", top.Cid(), pin.Pinned)
+	path := "/ipfs/" + top.Cid().String()
+	w.refused("alice", "ls", strings.Repeat(arg(path+"/named")+"&", 99), http.StatusBadRequest, "ask for stream=true")
+	w.refused("alice", "ls", arg(path+"/symlinks"), http.StatusBadRequest, "ask for stream=true")
+	w.good("alice", "ls", arg(path+"/symlinks")+"&stream=true")
+	w.good("alice", "ls", arg(path+"/named"))
 }

@@ -18,8 +18,30 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 )
 
-// maxEntries is how many entries an ls that does not stream may have, in about 25 MiB.
-const maxEntries = 100_000
+const (
+	// maxEntries is how many entries a list that is not streamed may have, in about 25 MiB, and
+	// maxTexts is how many bytes their names may have together, and whatever else has no length of its
+	// own: a few blocks may be listed again and again.
+	maxEntries = 100_000
+	maxTexts   = 25 << 20
+)
+
+// listed is how much is in a list that is not streamed.
+type listed struct{ entries, texts int }
+
+// add counts an entry with its texts. It fails if there is too much.
+func (l *listed) add(what string, texts ...string) error {
+	for _, s := range texts {
+		l.texts += len(s)
+	}
+	switch l.entries++; {
+	case l.entries > maxEntries:
+		return cannot("more than %d %s are not listed in one answer: ask for stream=true", maxEntries, what)
+	case l.texts > maxTexts:
+		return cannot("%s with more than %d bytes of names are not listed in one answer: ask for stream=true", what, maxTexts)
+	}
+	return nil
+}
 
 type (
 	lsLink struct {
@@ -41,7 +63,7 @@ type (
 func ls(q *call) error {
 	children := q.values.is("resolve-type", true) || q.values.is("size", true)
 	stream := q.values.is("stream", false)
-	all, count := lsOutput{Objects: []lsObject{}}, 0
+	all, size := lsOutput{Objects: []lsObject{}}, listed{}
 	for _, arg := range q.args {
 		links := []lsLink{}
 		err := q.entries(arg, func(l *ipld.Link) error {
@@ -52,8 +74,8 @@ func ls(q *call) error {
 			if stream {
 				return q.out.emit(lsOutput{[]lsObject{{arg, []lsLink{entry}}}})
 			}
-			if count++; count > maxEntries {
-				return cannot("more than %d entries are not listed in one answer: ask for stream=true", maxEntries)
+			if err := size.add("entries", entry.Name, entry.Target); err != nil {
+				return err
 			}
 			links = append(links, entry)
 			return nil
