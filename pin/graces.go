@@ -43,8 +43,9 @@ type Graces interface {
 	EndLingering(ctx context.Context, account string, age time.Duration) (e Ended, more bool, err error)
 
 	// EndOldest lets go of the DAGs that have lingered longest, until they have so many bytes:
-	// at least one, if any lingers, and at most EndsAtOnce.
-	EndOldest(ctx context.Context, bytes uint64) (Ended, error)
+	// at least one, if any has lingered for at least so long, and at most EndsAtOnce. One that has
+	// not, and all after it, stay.
+	EndOldest(ctx context.Context, age time.Duration, bytes uint64) (Ended, error)
 
 	// KeepUpload keeps what an upload holds, for an account: t is what came with it. Calling it
 	// again with the same attempt replaces t. The upload may go on.
@@ -60,7 +61,7 @@ type Graces interface {
 
 	// EndOldestUploads releases the attempts of the uploads that were kept longest, as
 	// EndOldest does.
-	EndOldestUploads(ctx context.Context, bytes uint64) (Ended, error)
+	EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (Ended, error)
 }
 
 // EndsAtOnce is how many graces one commit ends: some 10 keys each.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,7 +189,7 @@ func TestKeepUpload(t *testing.T) {
 	if sum, err := s.KeptUploads(t.Context(), ""); err != nil || sum.Bytes != 10 {
 		t.Errorf("kept are %+v, %v", sum, err)
 	}
-	e, err := s.EndOldestUploads(t.Context(), 0)
+	e, err := s.EndOldestUploads(t.Context(), 0, 0)
 	if must(t, err); len(e.Released) != 1 || e.Released[0] != a {
 		t.Errorf("ended %+v", e)
 	}
@@ -201,8 +202,10 @@ func TestKeepUpload(t *testing.T) {
 func TestLingeringGivesWay(t *testing.T) {
 	const mib = 1 << 20
 	disk := uint64(1 << 40)
+	var later atomic.Int64 // by how much the clock is ahead
 	s := openServed(t, t.TempDir(), Config{
 		MinFreeSpace: 320 * mib, Reserve: 256 * mib,
+		Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
 		FreeSpace: func(dir string) (uint64, error) {
 			used, err := space.DiskUse(dir)
 			return disk - min(used, disk), err
@@ -259,7 +262,8 @@ func TestLingeringGivesWay(t *testing.T) {
 		t.Errorf("%+v lingers, %v, want the other one", l, err)
 	}
 	must(t, pins.Unpin(t.Context(), roomtest.Account, roots[0])) // it is the younger one now
-	pinned(roots[3])                                             // the request is taken, and the fetch has room
+	later.Store(int64(pin.FullGrace))
+	pinned(roots[3]) // the request is taken, and the fetch has room
 	if l, err := pins.Lingering(t.Context()); err != nil || l.DAGs != 1 {
 		t.Errorf("%+v lingers, %v, want one of two", l, err)
 	}

@@ -123,11 +123,15 @@ func GraceOver(since, now int64, age time.Duration) bool {
 }
 
 // EndOldestUploads implements [pin.Graces].
-func (g *Store) EndOldestUploads(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+func (g *Store) EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
+	now := g.now().UnixMilli()
 	var due []pin.Attempt
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		sum := uint64(0)
 		return keptUploads(r, "", func(a pin.Attempt, rec keptUploadRecord) bool {
+			if !GraceOver(rec.Since, now, age) {
+				return false
+			}
 			due = append(due, a)
 			sum += rec.Bytes
 			return sum < bytes && len(due) < pin.EndsAtOnce
