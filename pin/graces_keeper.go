@@ -86,15 +86,21 @@ func (g *graces) loop() {
 	}
 }
 
-// endOver ends all graces that are over.
+// endOver ends all graces that are over, or that nothing needs any more.
 func (g *graces) endOver(ctx context.Context) error {
 	if _, err := g.endAll(ctx, "what was unpinned does not linger any more", func() (Ended, bool, error) {
 		return g.records.EndLingering(ctx, "", g.unpin)
 	}); err != nil {
 		return err
 	}
-	_, err := g.endAll(ctx, "what was put and never pinned is not kept any more", func() (Ended, bool, error) {
+	if _, err := g.endAll(ctx, "what was put and never pinned is not kept any more", func() (Ended, bool, error) {
 		return g.records.EndUploads(ctx, "", LooseGrace)
+	}); err != nil {
+		return err
+	}
+	_, err := g.endAll(ctx, "what was put and is pinned by now does not count twice any more", func() (Ended, bool, error) {
+		e, err := g.records.EndPinnedUploads(ctx)
+		return e, e.Graces == EndsAtOnce, err
 	})
 	return err
 }

@@ -151,7 +151,24 @@ func TestKeptUploadIsServed(t *testing.T) {
 	if n := w.net.Asked(); n > 0 {
 		t.Errorf("%d blocks were asked for", n)
 	}
-	e, _, err := s.EndUploads(t.Context(), roomtest.Account, 0)
+	// What is pinned does not count twice. What is not stays.
+	e, err := s.EndPinnedUploads(t.Context())
+	if must(t, err); e.Graces != 1 || e.Blocks != uint64(len(tree)) {
+		t.Errorf("%+v is pinned, want the one of %d blocks", e, len(tree))
+	}
+	for _, a := range e.Released {
+		must(t, s.Drop(t.Context(), a))
+	}
+	if sum, err := s.KeptUploads(t.Context(), roomtest.Account); err != nil || sum.Blocks != uint64(len(alone)) {
+		t.Errorf("then %+v are kept, %v", sum, err)
+	}
+	reclaimAll(t, s)
+	wantNeeded(t, s, tree, true)
+	wantNeeded(t, s, alone, true)
+	if e, err = s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 0 {
+		t.Errorf("then %+v is pinned, %v", e, err)
+	}
+	e, _, err = s.EndUploads(t.Context(), roomtest.Account, 0)
 	must(t, err)
 	for _, a := range e.Released {
 		must(t, s.Drop(t.Context(), a))

@@ -192,6 +192,15 @@ func (r *Records) EndUploads(ctx context.Context, account string, age time.Durat
 	return e, false, nil
 }
 
+// EndPinnedUploads implements [pin.Graces]. These records know no blocks, and so end none.
+func (r *Records) EndPinnedUploads(ctx context.Context) (e pin.Ended, err error) {
+	if err := r.enter(ctx, "EndPinnedUploads"); err != nil {
+		return e, err
+	}
+	r.mu.Unlock()
+	return e, nil
+}
+
 // EndOldestUploads implements [pin.Graces].
 func (r *Records) EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
 	if err := r.enter(ctx, "EndOldestUploads"); err != nil {
