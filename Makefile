@@ -96,11 +96,12 @@ web-vendor: ## fetch the files of others in the dashboard anew from the npm regi
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
-soak: ## the other random and large tests of the store and of backups at full length, of which CI does a part; logs have the seeds
+soak: ## the other random and large tests of the store, of backups and of a front at full length, of which CI does a part; logs have the seeds
 	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestBackupUnderLoad$$' -v ./backup -backup-rounds=200
 	$(GO) test -count=1 -timeout 60m -run '^TestKilledBackups$$' -v ./cmd/holdfast -backup-kills=100
+	$(GO) test -race -count=1 -timeout 60m -run '^TestAgainstModel$$' -v ./cluster -cluster-rounds=100
 
 bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, the dashboard and backups, some 20 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
