@@ -82,6 +82,7 @@ func (s *scheduler) look(now time.Time) {
 		s.warnStuck(j, now, nil)
 	}
 	s.refill()
+	s.findAdrift(now)
 	s.noteSilent(now)
 	s.failLate(now)
 	s.tryBlocked()

@@ -40,6 +40,8 @@ type scheduler struct {
 	attempts map[Attempt]*job // those that a run may be writing under
 	turns    *turns.Turns
 	refilled time.Time // when it was last checked whether more is to be read from disk
+	adrift   bool      // see findAdrift
+	sought   time.Time // when findAdrift last looked
 	repairs  repairLog
 }
 
@@ -156,6 +158,8 @@ func (s *scheduler) left(r Request) {
 	defer s.mu.Unlock()
 	if j := s.jobs[r.DAG()]; j != nil {
 		s.leave(j, member{r.Account, r.ID})
+	} else {
+		s.adrift = true
 	}
 }
 
