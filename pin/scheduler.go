@@ -97,8 +97,10 @@ func (s *scheduler) enqueue(r Request, old bool) {
 		return
 	}
 	freshOrigins := j.hints.add(r)
-	j.moved = s.clock.Now() // a client is not blamed for a stall that began before it asked
-	j.restored = false
+	if !old || r.Status == Queued { // a client is not blamed for a stall that began before it asked
+		j.moved = s.clock.Now()
+		j.restored = false
+	}
 	w := waiter{created: r.Created, status: r.Status}
 	j.members.set(who, w)
 	switch j.State() {
