@@ -193,6 +193,7 @@ func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job)
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = context.Cause(ctx) // whatever call met the end of ctx
 		}
+		s.drops.suspect(err)
 		s.ended(j, over, err)
 	})
 }

@@ -142,6 +142,7 @@ func (s *scheduler) beginJoined(d DAG) {
 		s.beginning.RLock()
 		defer s.beginning.RUnlock()
 		_, _, err := s.work.Begin(s.ctx, d)
+		s.drops.suspect(err)
 		// If the error lasts, the job's own run meets and reports it.
 		if err != nil && !errors.Is(err, ErrNotFound) && s.ctx.Err() == nil {
 			s.log.Debug("begin for a request that joined", "cid", d, "err", err)
