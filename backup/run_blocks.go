@@ -34,20 +34,22 @@ type piece struct {
 const knownAtOnce = 32 << 10
 
 // blocks writes the blocks that no pack in use has, and the list of all.
-func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, total uint64) error {
+func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, total uint64) (err error) {
 	// Almost all of it is hashes, in which there is nothing to find.
 	list, err := newScratch(r.Temp, r.Key, zstd.WithNoEntropyCompression(true))
 	if err != nil {
 		return err
 	}
 	defer list.close()
-	w := &packs{run: r, list: list, revived: map[string]uint64{}, free: make(chan buffer, packsInMemory)}
-	for range packsInMemory {
-		w.free <- nil
+	memory, err := newPackMemory(packsInMemory)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, memory.close()) }()
+	w := &packs{run: r, list: list, revived: map[string]uint64{}, memory: memory}
 	g, gctx := errgroup.WithContext(ctx)
 	pieces, toRead := make(chan piece, readAhead), make(chan *reading, readAhead)
-	memory := make(chan []byte, 2*readAhead) // of blocks that are written, for the next
+	again := make(chan []byte, 2*readAhead) // of blocks that are written, for the next
 	g.Go(func() error {
 		defer close(pieces)
 		defer close(toRead)
@@ -72,7 +74,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, tota
 			for b := range toRead {
 				var buf []byte
 				select {
-				case buf = <-memory:
+				case buf = <-again:
 				default:
 				}
 				b.data, b.err = snapshot.Block(gctx, b.hash, buf)
@@ -100,7 +102,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, tota
 				}
 				if b.data != nil {
 					select {
-					case memory <- b.data:
+					case again <- b.data:
 					default:
 					}
 				}
@@ -160,8 +162,8 @@ type packs struct {
 	number  uint64             // of the open pack in the manifest
 	n       int                // of packs that this run began
 	writing []chan writtenPack // packs that are being written
-	free    chan buffer        // memory for packs; nil is to be made
-	revived map[string]uint64  // packs that are used only for what the store lost, by name
+	memory  *packMemory
+	revived map[string]uint64 // packs that are used only for what the store lost, by name
 }
 
 type writtenPack struct {
@@ -203,11 +205,7 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 				return err
 			}
 		}
-		buf := <-w.free
-		if buf == nil {
-			buf = make(buffer, 0, packSize+packSize/4)
-		}
-		if w.open, err = newPack(buf); err != nil {
+		if w.open, err = newPack(<-w.memory.free); err != nil {
 			return err
 		}
 		w.number = uint64(len(w.m.Packs))
@@ -239,7 +237,7 @@ func (w *packs) finish(ctx context.Context) {
 		if err == nil {
 			f, err = putPack(ctx, w.Place, w.Key, name, b)
 		}
-		w.free <- b
+		w.memory.free <- p.memory
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()
 }
