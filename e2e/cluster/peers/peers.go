@@ -361,3 +361,6 @@ func FreePorts(n int) (ports []int, err error) {
 	}
 	return ports, nil
 }
+
+// Clear removes all that the peer has, once it has ended.
+func (p *Peer) Clear() error { return os.RemoveAll(p.dir) }
