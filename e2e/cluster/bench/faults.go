@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
@@ -81,8 +83,18 @@ func (d straight) pin(ctx context.Context, cids []string) error {
 	return each(ctx, len(cids), func(ctx context.Context, i int) error { return d.w.running(i).Pin(ctx, cids[i], nil) })
 }
 
+// unpin asks the next peer if one has not heard of a pin, as one that was killed may not have. What none
+// has heard of is lost.
 func (d straight) unpin(ctx context.Context, cids []string) error {
-	return each(ctx, len(cids), func(ctx context.Context, i int) error { return d.w.running(i).Unpin(ctx, cids[i]) })
+	return each(ctx, len(cids), func(ctx context.Context, i int) error {
+		for j := range d.w.Peers {
+			err := d.w.running(i+j).Unpin(ctx, cids[i])
+			if refused, ok := errors.AsType[*peers.StatusError](err); !ok || refused.Code != http.StatusNotFound {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // settled tries again what failed, as long as anything changes.
