@@ -19,7 +19,7 @@ import (
 )
 
 // packSize is at how many bytes of blocks a pack ends. packsInMemory of them are in memory: one
-// is filled, while the other is written.
+// is filled while the other is written.
 const packSize, packsInMemory = 16 << 20, 2
 
 // maxBlock is the longest block that a pack is read with.

@@ -136,7 +136,7 @@ func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
 
 func (w *packs) write(ctx context.Context, b *reading) (err error) {
 	if w.open == nil {
-		if len(w.writing) == packsInMemory-1 {
+		if len(w.writing) == packsInMemory {
 			if err := w.written(1); err != nil {
 				return err
 			}

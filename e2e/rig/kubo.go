@@ -26,7 +26,7 @@ type Kubo struct {
 	Addrs []string // multiaddrs ending in /p2p/ID
 	rig   *Rig
 	name  string
-	more  []string // environment of the daemon
+	more  []string // of its environment
 	api   string   // base URL of the RPC API
 	// Gateway is the base URL of its gateway; "" if Addresses.Gateway is not set.
 	Gateway string
@@ -82,13 +82,10 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 	return k, nil
 }
 
-// Start starts a daemon again that has ended, on the repository that it had.
+// Start starts the daemon again, on the repository that it had.
 func (k *Kubo) Start(ctx context.Context) (err error) {
-	// What a daemon that was killed left: it would be taken for the new one's.
-	for _, left := range []string{"api", "gateway"} {
-		if err := os.RemoveAll(filepath.Join(k.Repo, left)); err != nil {
-			return fmt.Errorf("start %s: %w", k.name, err)
-		}
+	if err := os.Remove(filepath.Join(k.Repo, "api")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("start %s: %w", k.name, err)
 	}
 	cmd := exec.Command(k.rig.IPFS, "daemon")
 	cmd.Env = append(k.env(), k.more...)
