@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster/service e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage month soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
 	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
 
-test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks; the first run builds ipfs-cluster (some minutes); not part of CI
-	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster
+test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions; the first run builds ipfs-cluster (some minutes); ARGS=-mixed has a Kubo in each cluster of three; not part of CI
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster $(ARGS)
+
+month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, some hours; ARGS='-month-seed N' repeats one; not part of CI
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 10h -v -run '^TestMonth$$' ./cluster -month-pins 20000 -month-time 9h $(ARGS)
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
@@ -93,11 +96,12 @@ web-vendor: ## fetch the files of others in the dashboard anew from the npm regi
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
-soak: ## the other random and large tests of the store and of backups at full length, of which CI does a part; logs have the seeds
+soak: ## the other random and large tests of the store, of backups and of a front at full length, of which CI does a part; logs have the seeds
 	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestBackupUnderLoad$$' -v ./backup -backup-rounds=200
 	$(GO) test -count=1 -timeout 60m -run '^TestKilledBackups$$' -v ./cmd/holdfast -backup-kills=100
+	$(GO) test -race -count=1 -timeout 60m -run '^TestAgainstModel$$' -v ./cluster -cluster-rounds=100
 
 bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, the dashboard and backups, some 20 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
