@@ -100,7 +100,7 @@ func TestCheckOrphan(t *testing.T) {
 // What was pinned after the backup that is restored here is not removed.
 func TestCheckOtherLife(t *testing.T) {
 	life := "first"
-	f := newFront(t, 3, func(c *Config) { c.Life = life })
+	f := newFront(t, 3, func(c *Config) { c.Life.Name = life })
 	r, _ := f.pinned(alice, 1, nil)
 	kept, _ := f.pinned(alice, 2, nil)
 	left := *f.c.Get(f.cid(1))
@@ -126,7 +126,7 @@ func TestCheckOtherLife(t *testing.T) {
 // A request that was made since the backup, for a DAG that the backup has, stays in the pinset.
 func TestCheckOtherLifeKeepsRequests(t *testing.T) {
 	life := "first"
-	f := newFront(t, 3, func(c *Config) { c.Life = life })
+	f := newFront(t, 3, func(c *Config) { c.Life.Name = life })
 	r, _ := f.pinned(alice, 1, nil)
 	f.stop()
 	life = "second"
@@ -153,8 +153,8 @@ func TestCheckOtherLifeKeepsRequests(t *testing.T) {
 func TestCheckOlderRecords(t *testing.T) {
 	life := "first"
 	f := newFront(t, 3, func(c *Config) {
-		c.Life = life
-		c.NewLife = func() (string, error) { life = "second"; return life, nil }
+		c.Life.Name = life
+		c.NewLife = func() (Life, error) { life = "second"; return Life{Name: life}, nil }
 	})
 	r, j := f.pinned(alice, 1, nil)
 	left := *f.c.Get(f.cid(1))

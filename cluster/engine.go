@@ -47,12 +47,14 @@ type Config struct {
 	Username, Password string
 	// Roots are what certificates of peers and nodes are checked with. Nil is the host's.
 	Roots *x509.CertPool
-	// Instance names this server in the pinset. Life is another name, which a restored backup does
-	// not have: what was asked for in another life is not removed for want of a record.
-	Instance, Life string
+	// Instance names this server in the pinset.
+	Instance string
+	// Life is that of the records. A restored backup does not have it: what was asked for in another
+	// life is not removed for want of a record.
+	Life Life
 	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
 	// are older than it: then Life was copied with them. Nil gives none.
-	NewLife func() (string, error)
+	NewLife func() (Life, error)
 	// Heirs are the instances of servers that were lost, and whose requests this one took over.
 	Heirs []string
 	// Replication is for requests that say nothing else.
@@ -91,7 +93,7 @@ type Engine struct {
 	posts   posts
 	journal journal
 	heirs   atomic.Pointer[[]string]
-	life    atomic.Pointer[string]
+	life    atomic.Pointer[Life]
 	check   checker
 	moving  sync.Map // has the [pin.DAG]s that a drain moves at present
 

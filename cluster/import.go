@@ -47,8 +47,11 @@ func (e *Engine) Claims(ctx context.Context, found func(Claim) error) error {
 func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 	for key, text := range is.Metadata {
 		instance, ok := strings.CutPrefix(key, requestsPrefix)
+		own := ok && instance == e.cfg.Instance && e.isOwnLife(is.Metadata)
 		if !ok {
-			continue
+			if instance, ok = strings.CutPrefix(key, unknownPrefix); !ok {
+				continue
+			}
 		}
 		meta := make(map[string]string)
 		for _, k := range strings.Fields(is.Metadata[keysPrefix+instance]) {
@@ -68,7 +71,7 @@ func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 			one := Claim{
 				Instance: instance, Account: longUUID(account), Request: longUUID(request),
 				Spec: pin.Spec{CID: c.String(), Root: c, Name: name, Meta: meta},
-				Own:  instance == e.cfg.Instance && e.isOwnLife(is.Metadata),
+				Own:  own,
 			}
 			if one.Account != "" && one.Request != "" {
 				all = append(all, one)

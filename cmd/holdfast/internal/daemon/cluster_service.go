@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cluster"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -162,7 +161,26 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 			return done, err
 		}
 	}
-	return done, nil
+	return done, s.knows(in.From, claims, to)
+}
+
+// knows notes that the records know what the pinset tells of this server, if all of it was imported.
+func (s clusterService) knows(from string, claims map[owner][]cluster.Claim, to map[owner]string) error {
+	if from != s.core.front {
+		return nil
+	}
+	var newest time.Time
+	for o, all := range claims {
+		if to[o] == "" {
+			return nil
+		}
+		for _, c := range all {
+			if at, ok := cluster.MadeAt(c.Request); ok && at.After(newest) {
+				newest = at
+			}
+		}
+	}
+	return writeLife(s.Data.File(datadir.LifeName), s.cluster.KnowUntil(newest))
 }
 
 // isLost reports whether a request that the pinset tells of may have no record here, although
@@ -264,15 +282,10 @@ func (s clusterService) has(ctx context.Context, account string, of pin.Spec) (b
 	return slices.ContainsFunc(page.Requests, func(r pin.Request) bool { return r.Name == of.Name }), nil
 }
 
-// madeAt is when a request was made, by its ID.
+// madeAt is when a request was made, by its ID; now if that does not say it.
 func madeAt(id string) time.Time {
-	u, err := uuid.Parse(id)
-	if err != nil || u.Version() != 7 {
-		return time.Now().UTC().Truncate(time.Millisecond)
+	if at, ok := cluster.MadeAt(id); ok {
+		return at
 	}
-	var ms int64
-	for _, b := range u[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return time.UnixMilli(ms).UTC()
+	return time.Now().UTC().Truncate(time.Millisecond)
 }
