@@ -48,7 +48,7 @@ func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, r)
+	n, err := io.Copy(directWriter{f}, r)
 	if err == nil && n != size {
 		err = fmt.Errorf("write %s: %d bytes came of %d", path, n, size)
 	}
