@@ -71,7 +71,13 @@ type entry struct {
 }
 
 func (l listWriter) entry(e entry) error {
-	return errors.Join(l.field(e.hash), l.number(e.pack), l.number(e.size))
+	_, err := l.w.Write(appendEntry(l.w.AvailableBuffer(), e))
+	return err
+}
+
+func appendEntry(b []byte, e entry) []byte {
+	b = append(binary.AppendUvarint(b, uint64(len(e.hash))), e.hash...)
+	return binary.AppendUvarint(binary.AppendUvarint(b, e.pack), e.size)
 }
 
 // entry reads into an entry. Errors: io.EOF at the end.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -316,7 +317,7 @@ func (e *Engine) addOrigins(q url.Values, w wanted, room *int) {
 	const most = 10 // of which a peer tells its node
 	var all []string
 	for _, o := range w.origins {
-		if len(all) == most || !strings.Contains(o.Addr, "/p2p/") || strings.Contains(o.Addr, ",") {
+		if len(all) == most || strings.Contains(o.Addr, ",") || !endsInPeer(o.Addr) {
 			continue
 		}
 		if e.cfg.AllowOrigin != nil && !e.cfg.AllowOrigin(o) {
@@ -329,6 +330,13 @@ func (e *Engine) addOrigins(q url.Values, w wanted, room *int) {
 	if len(all) > 0 {
 		q.Set("origins", strings.Join(all, ","))
 	}
+}
+
+// endsInPeer reports whether an address can be read, and ends in a peer's ID. The cluster refuses a pin
+// with an origin of another kind.
+func endsInPeer(addr string) bool {
+	a, err := multiaddr.NewMultiaddr(addr)
+	return err == nil && len(a) > 1 && a[len(a)-1].Protocol().Code == multiaddr.P_P2P
 }
 
 // optionsWithout are the options of a pin without the requests of this server that its records know

@@ -74,7 +74,9 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 }
 
-func (m *model) say(format string, args ...any) { m.events = append(m.events, fmt.Sprintf(format, args...)) }
+func (m *model) say(format string, args ...any) {
+	m.events = append(m.events, fmt.Sprintf(format, args...))
+}
 
 // step does something.
 func (m *model) step() {

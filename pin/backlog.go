@@ -142,3 +142,33 @@ func (s *scheduler) readTried(account string) {
 		s.kick()
 	})
 }
+
+// adriftPause is the shortest time between two looks of findAdrift.
+const adriftPause = time.Minute
+
+// findAdrift has all accounts read again which of their requests have had a turn, if some may be on disk
+// that nothing leads to. [Work].Begin moves every request for a DAG to Pinning, also one that is on disk
+// alone. That has its turns with the requests in memory for the DAG. Once these are gone, only a read of
+// its account finds it. s.mu is held.
+func (s *scheduler) findAdrift(now time.Time) {
+	if !s.adrift || now.Sub(s.sought) < adriftPause {
+		return
+	}
+	s.adrift, s.sought = false, now
+	s.tasks.run(func() {
+		accounts, err := s.work.Accounts(s.ctx, Pinning)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			s.adrift = true // then it is tried again
+			if s.ctx.Err() == nil {
+				s.log.Error("look for pins that wait on disk alone", "err", err)
+			}
+			return
+		}
+		for _, account := range accounts {
+			s.turns.SpillTried(account, time.Time{})
+		}
+		s.kick()
+	})
+}

@@ -110,9 +110,7 @@ func (g *graces) endAll(ctx context.Context, what string, end func() (Ended, boo
 	for more := true; more && err == nil; {
 		var e Ended
 		e, more, err = end()
-		if errors.Is(err, ErrInDoubt) {
-			g.drops.suspect()
-		}
+		g.drops.suspect(err)
 		g.drops.add(e.Released)
 		all.Graces += e.Graces
 		all.Blocks += e.Blocks

@@ -59,6 +59,7 @@ func (q *quotaWatch) check(ctx context.Context, account string, jobs []*receivin
 		// The request may still fit, if it replaces another: the records decide.
 		n, released, err := q.work.FailOverQuota(ctx, account, r.job.dag, r.bytes)
 		q.drops.add(released)
+		q.drops.suspect(err)
 		if err != nil {
 			return fmt.Errorf("fail requests over quota: %w", err)
 		}

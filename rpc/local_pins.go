@@ -99,6 +99,10 @@ func (q *call) isPinned(v pin.View) (bool, error) {
 // hold gives the request for a pin, or makes one. One that failed is left from a client that went
 // away, or from an answer that was cut off: it is removed and, unless anew is set, its failure told.
 func (q *call) hold(w written, name string, named, anew bool) (v pin.View, made bool, err error) {
+	return untilFound(func() (pin.View, bool, error) { return q.holdOnce(w, name, named, anew) })
+}
+
+func (q *call) holdOnce(w written, name string, named, anew bool) (v pin.View, made bool, err error) {
 	v, made, err = q.local.cfg.Pins.AddOnce(q.ctx, q.account, w.spec(name))
 	switch {
 	case err != nil || made:

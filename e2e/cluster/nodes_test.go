@@ -58,6 +58,9 @@ func newKubo(t *testing.T, ctx context.Context, others []*storage) *storage {
 	s := &storage{kubo: k}
 	s.cleanup(t)
 	s.Node = must(peers.NewNode(s.rpc()))(t)
+	for c := range must(s.Pins(ctx))(t) { // of its own, such as the empty directory
+		check(t, s.Call(ctx, "pin/rm", url.Values{"arg": {c}}, nil))
+	}
 	for _, o := range others {
 		reach(t, ctx, k, o)
 	}

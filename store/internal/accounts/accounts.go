@@ -304,9 +304,17 @@ func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
 	err := s.kv.Update(ctx, func(t *kv.Tx) error {
 		return fn(authTx{t})
 	})
-	at := time.Now() // before the caller knows of the change
-	s.changed.Store(&at)
+	s.noteChange(time.Now()) // before the caller knows of the change
 	return authError(err)
+}
+
+// noteChange notes a change that was made before a time. Of two at once the later counts.
+func (s *Store) noteChange(at time.Time) {
+	for was := s.changed.Load(); was == nil || at.After(*was); was = s.changed.Load() {
+		if s.changed.CompareAndSwap(was, &at) {
+			return
+		}
+	}
 }
 
 // lookAuth is viewAuth for what every request reads. It looks at how things were a moment ago, unless

@@ -47,6 +47,18 @@ func testToken(t testing.TB, s *roomtest.Store, a auth.Account) auth.Token {
 	return n
 }
 
+// Of two changes that end at once the later one counts, whichever is noted last.
+func TestLaterChangeCounts(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	first := time.Now()
+	later := first.Add(time.Minute)
+	for _, c := range []struct{ at, last time.Time }{{first, first}, {later, later}, {first, later}} {
+		if got := s.Auth.NoteChange(c.at); !got.Equal(c.last) {
+			t.Errorf("the last change was at %v, want %v", got, c.last)
+		}
+	}
+}
+
 // Lookups see each change at once, although they share what was read a moment before.
 func TestLookupsSeeChanges(t *testing.T) {
 	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
