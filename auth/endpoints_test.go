@@ -99,6 +99,9 @@ func TestEndpointsGolden(t *testing.T) {
 	}
 	bobs := s.logIn("bob@example.com", goodPassword).Access
 	s.wants(s.call("POST", "/api/psa/pins", bobs, addPin("y")), 202, "")
+	for _, query := range []string{"?pin=keep", "?pins=keep&pins=remove", "?pins=%zz"} { // nothing is removed
+		s.wants(s.call("DELETE", "/api/admin/accounts/"+bobID+query, admin, nil), 400, "BAD_REQUEST")
+	}
 	step("DELETE", "/api/admin/accounts/"+bobID+"?pins=keep", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0, 3)+`,"pins":0}`)
 	if left, err := s.pins.all(t.Context(), bobID); err != nil || len(left) != 1 {
 		t.Errorf("removed without its pins, and %v are left: %v", left, err)
