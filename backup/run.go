@@ -16,6 +16,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 // Snapshot is what is backed up: the records as they were at one instant, and the blocks
@@ -63,8 +65,10 @@ type Config struct {
 	Denylists []string
 	Logger    *slog.Logger
 	Now       func() time.Time
-	// Room fails if there is no room to write so many bytes to the place. Nil never does.
-	Room func(size int64) error
+	// Room fails if there is no room to write so many bytes to the place, and TempRoom, to Temp. Nil
+	// never does.
+	Room     func(size int64) error
+	TempRoom tempfile.Room
 	// Progress is told how far it is, by one goroutine; nil is nobody.
 	Progress func(Progress)
 }
@@ -277,7 +281,7 @@ func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err 
 	}
 	defer f.Close()
 	sum := sha256.New()
-	list, err := newScratch(r.Temp, r.Key)
+	list, err := r.newScratch()
 	if err != nil {
 		return d, err
 	}
