@@ -31,7 +31,7 @@ type Snapshot interface {
 	// Block reads a block into buf, or into new memory if buf is too small, and compares it with its
 	// hash. Errors: ErrNoBlock; ErrUnreadable; any other ends the backup.
 	Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error)
-	// Hurt lists the DAGs that are complete and need a block that is not there.
+	// Hurt lists the DAGs that are complete, or count as such in part, and need a block that is not there.
 	Hurt(ctx context.Context, h multihash.Multihash) ([]cid.Cid, error)
 }
 
