@@ -153,7 +153,7 @@ func (d *Data) Ready(ctx context.Context, p *Process) (*Server, error) {
 	defer cancel()
 	s := &Server{Process: p, Data: d}
 	err := Poll(ctx, 5*time.Millisecond, func() (bool, error) {
-		if err := p.ended(); err != nil {
+		if err := p.Ended(); err != nil {
 			return false, err
 		}
 		b, err := os.ReadFile(d.RunPath())

@@ -159,7 +159,7 @@ func (k *Kubo) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not ready in 2 minutes"))
 	defer cancel()
 	return Poll(ctx, 20*time.Millisecond, func() (bool, error) {
-		if err := k.ended(); err != nil {
+		if err := k.Ended(); err != nil {
 			return false, err
 		}
 		// The file appears when the daemon listens.

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -361,15 +362,23 @@ func (p *Peer) Runs() bool {
 	}
 }
 
-// FreePorts gives TCP ports of the loopback address that nobody uses now.
+// FreePorts gives TCP ports of the loopback address that nobody uses now. They are below those that
+// systems give to sockets that name none, so that no connection takes one of them before its time.
 func FreePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	const first, last, tries = 10_000, 32_000, 1000
+	for range tries {
+		l, failed := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+mrand.IntN(last-first)))
+		if failed != nil {
+			err = failed
+			continue
 		}
 		defer l.Close() // all together, so that no port comes twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find free ports: %w", err)
 }
+
+// Clear removes all that the peer has, once it has ended.
+func (p *Peer) Clear() error { return os.RemoveAll(p.dir) }
