@@ -194,8 +194,8 @@ func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader
 		defer z.Close()
 		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})
 	}
-	// A list that is damaged is the reason of what read found wrong with it.
-	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged)) {
+	// A file that is damaged, or cannot be read to its end, is the reason of what read found wrong with it.
+	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged) || errors.Is(err, errList)) {
 		return e
 	}
 	return err

@@ -22,6 +22,7 @@ func newPackMemory(n int) (*packMemory, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("take memory for a pack: %w", err), m.close())
 		}
+		takeLarge(b)
 		m.pieces = append(m.pieces, b)
 		m.free <- b[:0]
 	}

@@ -48,7 +48,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, tota
 	defer func() { err = errors.Join(err, memory.close()) }()
 	w := &packs{run: r, list: list, revived: map[string]uint64{}, memory: memory}
 	g, gctx := errgroup.WithContext(ctx)
-	pieces, toRead := make(chan piece, readAhead), make(chan *reading, readAhead)
+	pieces, toRead := make(chan piece, readAhead), make(chan *reading)
 	again := make(chan []byte, 2*readAhead) // of blocks that are written, for the next
 	g.Go(func() error {
 		defer close(pieces)

@@ -63,3 +63,6 @@ func (w directWriter) direct(on bool) (ok bool) {
 	})
 	return ok && err == nil
 }
+
+// takeLarge has the system give memory in large pages, of which fewer have to be asked for. It is a hint.
+func takeLarge(b []byte) { _ = unix.Madvise(b, unix.MADV_HUGEPAGE) }

@@ -55,7 +55,8 @@ type Config struct {
 	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
 	// are older than it: then Life was copied with them. Nil gives none.
 	NewLife func() (Life, error)
-	// Heirs are the instances of servers that were lost, and whose requests this one took over.
+	// Heirs is what [Engine.Inherit] last gave: the instances of servers that were lost and whose
+	// requests this one took over, with the ID of an account after it, or without one for all of it.
 	Heirs []string
 	// Replication is for requests that say nothing else.
 	Replication pin.Replication
