@@ -29,6 +29,9 @@ const (
 	earlyPiece = 2 << 20
 	// earlyLook is the time between two looks. A piece is copied in some two milliseconds.
 	earlyLook = time.Millisecond
+	// earlyStill is how many looks in a row find nothing new before nobody looks any more: the
+	// batch is copied, and is being synced.
+	earlyStill = 4
 	// entryRoom is the maximum that an entry of the value log has beside key and value: a header,
 	// the version, a checksum.
 	entryRoom = reading.EntryHeader + 8 + crc32.Size
@@ -38,9 +41,8 @@ const (
 type early struct {
 	dir     string
 	end     func() (file uint32, end int64) // of the value log
-	batches atomic.Int32                    // that are being written
-	bytes   atomic.Int64                    // that those take in the log, or a little less
-	wake    chan struct{}                   // holds one token when there are some
+	bytes   atomic.Int64                    // that the batches take there that are being written
+	wake    chan struct{}                   // holds one token when one is about to be copied
 	quit    chan struct{}
 	stopped sync.Once
 	ended   chan struct{}
@@ -60,16 +62,8 @@ func newEarly(dir string, end func() (uint32, int64)) *early {
 // until done is called.
 func (e *early) begin(values, bytes int) (done func()) {
 	room := int64(bytes) + int64(values)*entryRoom
-	e.batches.Add(1)
 	e.bytes.Add(room)
-	select {
-	case e.wake <- struct{}{}:
-	default: // it is awake, or will be
-	}
-	return func() {
-		e.bytes.Add(-room)
-		e.batches.Add(-1)
-	}
+	return func() { e.bytes.Add(-room) }
 }
 
 // makeRoom writes zeros to where the batches of much data will be that are being written. Badger's
@@ -92,6 +86,15 @@ func (e *early) makeRoom() {
 	}
 	defer f.Close()
 	writeZeros(f, end, end+bytes)
+	e.look()
+}
+
+// look has the goroutine look at what is copied.
+func (e *early) look() {
+	select {
+	case e.wake <- struct{}{}:
+	default: // it will
+	}
 }
 
 // stop ends the goroutine. It may be called twice.
@@ -112,7 +115,7 @@ func (e *early) run() {
 	}
 }
 
-// follow has the system write what is copied, until no batch of much data is being written.
+// follow has the system write what is copied, until nothing more is.
 func (e *early) follow() {
 	var f *os.File // the newest, by a descriptor of its own
 	defer func() { f.Close() }()
@@ -120,7 +123,7 @@ func (e *early) follow() {
 	from := seen - seen%earlyPiece
 	look := time.NewTicker(earlyLook)
 	defer look.Stop()
-	for e.batches.Load() > 0 {
+	for still := 0; still < earlyStill; still++ {
 		now, end := e.end()
 		if f == nil || now != file {
 			if now != file {
@@ -139,7 +142,7 @@ func (e *early) follow() {
 				e.start(f, from, n)
 				from += n
 			}
-			seen = end
+			seen, still = end, 0
 		}
 		select {
 		case <-look.C:

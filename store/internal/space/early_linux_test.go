@@ -61,6 +61,7 @@ func TestRoomIsMadeBeforeAWrite(t *testing.T) {
 	must(t, s.DB().SetAlone([]byte("a"), value))
 	file, before := s.inside.endOfLog()
 	path := filepath.Join(s.dbDir, logName(file))
+	s.early.stop() // it asks for the end as well
 	var ends []int64
 	end := s.early.end
 	s.early.end = func() (uint32, int64) {
