@@ -15,9 +15,9 @@ import (
 // syncing that. For a batch of much data two things are done around it. Neither promises anything: the
 // sync of the batch does that as before.
 //
-// Before the batch is copied, zeros are written to where it will be. Without that each copied page
-// would be a fault, by which Linux fills a page with zeros. To write the zeros takes a half of the
-// processor time of that, as Linux then keeps the file in large pieces.
+// Before the batch is copied, zeros are written to where it will be. Without that every few copied
+// pages would be a fault, for which Linux fills a piece of the file with zeros. Such a piece may go on
+// for a MiB behind the end of the batch, and would be written with this batch and again with the next.
 //
 // While it is copied, a goroutine has the system begin to write to disk what was copied so far. Else
 // the disk would do nothing while a batch is copied, and the processor nothing while it is synced.
