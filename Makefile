@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster/service e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage month soak bench bench-before bench-full bench-large bench-cluster bench-idle bench-provide bench-backups clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
 	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
 
-test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks; the first run builds ipfs-cluster (some minutes); not part of CI
-	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster
+test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions; the first run builds ipfs-cluster (some minutes); ARGS=-mixed has a Kubo in each cluster of three; not part of CI
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster $(ARGS)
+
+month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, some hours; ARGS='-month-seed N' repeats one; not part of CI
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 10h -v -run '^TestMonth$$' ./cluster -month-pins 20000 -month-time 9h $(ARGS)
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
@@ -93,25 +96,26 @@ web-vendor: ## fetch the files of others in the dashboard anew from the npm regi
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
-soak: ## the other random and large tests of the store and of backups at full length, of which CI does a part; logs have the seeds
+soak: ## the other random and large tests of the store, of backups and of a front at full length, of which CI does a part; logs have the seeds
 	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestBackupUnderLoad$$' -v ./backup -backup-rounds=200
 	$(GO) test -count=1 -timeout 60m -run '^TestKilledBackups$$' -v ./cmd/holdfast -backup-kills=100
+	$(GO) test -race -count=1 -timeout 60m -run '^TestAgainstModel$$' -v ./cluster -cluster-rounds=100
 
 bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, the dashboard and backups, some 20 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
 	$(GO) test -run '^$$' -bench . ./auth
 	$(GO) test -run '^$$' -bench '^BenchmarkDashboard$$' -benchtime 1x ./cmd/holdfast/internal/daemon
 	cd e2e && $(GO) run ./bench
-	cd e2e && $(GO) run ./cluster/bench
+	cd e2e && $(GO) run ./cluster/bench -only requests
 
 bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a reader far away, a million requests for what nobody has, and backups of 3 million blocks
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./backup -backup-blocks 3000000 -backup-block-size 1100
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
-	cd e2e && $(GO) run ./cluster/bench
+	cd e2e && $(GO) run ./cluster/bench -only requests
 
 BEFORE ?= HEAD^
 bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes; ARGS=-lists is lists alone
@@ -121,6 +125,9 @@ bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving
 
 bench-backups: ## backups and restores alone, beside cp and beside Kubo's import of the packs, some 2 minutes
 	cd e2e && $(GO) run ./bench --backups
+
+bench-cluster: ## a real ipfs-cluster over Holdfasts beside one over Kubos, and Holdfast in front of it, with targets; up to an hour; ARGS="-only P4 -scale 0.05" is a part of it, smaller
+	cd e2e && $(GO) run ./cluster/bench $(ARGS)
 
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large

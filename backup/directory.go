@@ -41,14 +41,14 @@ func (d *directory) at(name string) string {
 // wait at the end, for all files, takes a fraction of the time of one after the other.
 func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader) (err error) {
 	path := d.at(name)
-	if err := makeDirs(filepath.Dir(path)); err != nil {
+	if err := d.makeDirs(filepath.Dir(path)); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, r)
+	n, err := io.Copy(directWriter{f}, r)
 	if err == nil && n != size {
 		err = fmt.Errorf("write %s: %d bytes came of %d", path, n, size)
 	}
@@ -61,14 +61,25 @@ func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader)
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
+	d.toSync(path, filepath.Dir(path))
+	return nil
+}
+
+// toSync notes what Commit is to make durable.
+func (d *directory) toSync(paths ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.put[path], d.put[filepath.Dir(path)] = true, true
-	return nil
+	for _, path := range paths {
+		d.put[path] = true
+	}
 }
 
 // Commit implements [Place].
 func (d *directory) Commit(ctx context.Context, name string, data []byte) error {
+	path := d.at(name)
+	if err := d.makeDirs(filepath.Dir(path)); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var g errgroup.Group
@@ -85,26 +96,23 @@ func (d *directory) Commit(ctx context.Context, name string, data []byte) error 
 		return err
 	}
 	clear(d.put)
-	path := d.at(name)
-	if err := makeDirs(filepath.Dir(path)); err != nil {
-		return err
-	}
 	return durable.WriteFile(path, filepath.Base(path)+unfinished, data, 0o600)
 }
 
-// makeDirs makes a directory and those above it, which then survive power loss.
-func makeDirs(dir string) error {
+// makeDirs makes a directory and those above it.
+func (d *directory) makeDirs(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	above := filepath.Dir(dir)
-	if err := makeDirs(above); err != nil {
+	if err := d.makeDirs(above); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return durable.Sync(above)
+	d.toSync(above)
+	return nil
 }
 
 func (d *directory) Get(_ context.Context, name string) (io.ReadCloser, error) {

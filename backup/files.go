@@ -35,26 +35,8 @@ type scratch struct {
 // list is close together.
 const zipWindow = 1 << 20
 
-// newScratch begins one in a directory, which is compressed. The caller closes it.
-func newScratch(dir string, k *Key) (*scratch, error) {
-	s, err := plainScratch(dir)
-	if err != nil {
-		return nil, err
-	}
-	if s.seal, err = k.seal(s.buf); err == nil {
-		// Compressing is most of the work, and is done beside reading.
-		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow))
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
-	return s, nil
-}
-
-// plainScratch begins one that nobody keeps: it is not compressed.
-func plainScratch(dir string) (*scratch, error) {
+// newScratch begins one in a directory, which is compressed as opts say. The caller closes it.
+func newScratch(dir string, k *Key, opts ...zstd.EOption) (*scratch, error) {
 	f, err := os.CreateTemp(dir, "backup-*")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary file: %w", err)
@@ -62,7 +44,16 @@ func plainScratch(dir string) (*scratch, error) {
 	_ = os.Remove(f.Name()) // it is there until it is closed
 	s := &scratch{f: f, sum: sha256.New()}
 	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
-	s.listWriter, s.seal, s.zip = listWriter{s.buf}, nopCloser{nil}, nopCloser{nil}
+	if s.seal, err = k.seal(s.buf); err == nil {
+		// Compressing is most of the work, and is done beside reading.
+		opts = append([]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow)}, opts...)
+		s.zip, err = zstd.NewWriter(s.seal, opts...)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
 	return s, nil
 }
 
@@ -87,13 +78,6 @@ func (s *scratch) put(ctx context.Context, p Place, name string) (File, error) {
 		return File{}, fmt.Errorf("write %s: %w", name, err)
 	}
 	return File{Name: name, Size: size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}, p.Put(ctx, name, size, s.f)
-}
-
-// again reads from the beginning what was written to a plain one. It may be called often,
-// after finish; the end of one reading begins with the next.
-func (s *scratch) again() (listReader, error) {
-	_, err := s.f.Seek(0, io.SeekStart)
-	return listReader{bufio.NewReaderSize(s.f, 1<<16)}, err
 }
 
 // putBytes seals bytes and puts them into a place.
@@ -210,8 +194,8 @@ func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader
 		defer z.Close()
 		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})
 	}
-	// A list that is damaged is the reason of what read found wrong with it.
-	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged)) {
+	// A file that is damaged, or cannot be read to its end, is the reason of what read found wrong with it.
+	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged) || errors.Is(err, errList)) {
 		return e
 	}
 	return err

@@ -16,6 +16,14 @@ const maxField = 64 << 20
 // errList: a list is not as it was written.
 var errList = errors.New("a list is damaged")
 
+// brokenList says that a list ends, or cannot be read, where it goes on.
+func brokenList(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // the list has not ended as it should
+	}
+	return fmt.Errorf("%w: %w", errList, err)
+}
+
 // listWriter writes fields and numbers.
 type listWriter struct{ w *bufio.Writer }
 
@@ -42,15 +50,18 @@ func (l listReader) field(buf []byte, first bool) ([]byte, error) {
 	if first && errors.Is(err, io.EOF) {
 		return nil, io.EOF
 	}
-	if err != nil || n > maxField {
-		return nil, fmt.Errorf("%w: the length of a field is %d (%v)", errList, n, err)
+	if err != nil {
+		return nil, brokenList(err)
+	}
+	if n > maxField {
+		return nil, fmt.Errorf("%w: the length of a field is %d", errList, n)
 	}
 	if uint64(cap(buf)) < n {
 		buf = make([]byte, n)
 	}
 	buf = buf[:n]
 	if _, err := io.ReadFull(l.r, buf); err != nil {
-		return nil, fmt.Errorf("%w: %w", errList, err)
+		return nil, brokenList(err)
 	}
 	return buf, nil
 }
@@ -58,7 +69,7 @@ func (l listReader) field(buf []byte, first bool) ([]byte, error) {
 func (l listReader) number() (uint64, error) {
 	n, err := binary.ReadUvarint(l.r)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errList, err)
+		return 0, brokenList(err)
 	}
 	return n, nil
 }
@@ -71,7 +82,13 @@ type entry struct {
 }
 
 func (l listWriter) entry(e entry) error {
-	return errors.Join(l.field(e.hash), l.number(e.pack), l.number(e.size))
+	_, err := l.w.Write(appendEntry(l.w.AvailableBuffer(), e))
+	return err
+}
+
+func appendEntry(b []byte, e entry) []byte {
+	b = append(binary.AppendUvarint(b, uint64(len(e.hash))), e.hash...)
+	return binary.AppendUvarint(binary.AppendUvarint(b, e.pack), e.size)
 }
 
 // entry reads into an entry. Errors: io.EOF at the end.

@@ -19,7 +19,7 @@ import (
 )
 
 // packSize is at how many bytes of blocks a pack ends. packsInMemory of them are in memory: one
-// is filled, while the other is written.
+// is filled while the other is written.
 const packSize, packsInMemory = 16 << 20, 2
 
 // maxBlock is the longest block that a pack is read with.
@@ -28,6 +28,7 @@ const maxBlock = 64 << 20
 // pack is a CARv2 file in memory.
 type pack struct {
 	buf    buffer
+	memory buffer // in which buf began
 	car    storage.WritableCar
 	blocks uint64
 	bytes  uint64
@@ -44,9 +45,9 @@ func (o *order) add(h multihash.Multihash) { _, _ = o.h.Write(h) } // a hash nev
 
 func (o *order) sum() string { return hex.EncodeToString(o.h.Sum(nil)) }
 
-// newPack makes one in the memory of buf.
-func newPack(buf buffer) (*pack, error) {
-	p := &pack{buf: buf[:0], order: newOrder()}
+// newPack makes one in memory. A last block that is very long moves it elsewhere.
+func newPack(memory buffer) (*pack, error) {
+	p := &pack{buf: memory[:0], memory: memory[:0], order: newOrder()}
 	var err error
 	// Two blocks with one hash and different codecs do not come.
 	p.car, err = storage.NewWritable(&p.buf, nil, car.UseWholeCIDs(false))

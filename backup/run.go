@@ -122,9 +122,9 @@ func (p roomy) Commit(ctx context.Context, name string, data []byte) error {
 type run struct {
 	Config
 	m       *Manifest
-	last    *Manifest         // the backup that this one goes on from; nil if there is none
-	numbers map[string]uint64 // of the packs that this one uses, by their names
-	there   map[string]bool   // the files of the place
+	last    *Manifest       // the backup that this one goes on from; nil if there is none
+	numbers []uint64        // of the last backup's packs in this one, plus 1; 0 is that it does not use them
+	there   map[string]bool // the files of the place
 }
 
 // undoTime is how long it may take to remove what a run left that failed.
@@ -161,19 +161,12 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		return err
 	}
 	r.m.Begun, r.m.Layout = r.Now().UTC(), snapshot.Layout()
-	linked, err := plainScratch(r.Temp)
+	blocks, total, err := r.listBlocks(ctx, snapshot)
 	if err != nil {
 		return err
 	}
-	defer linked.close()
-	total, err := r.records(ctx, snapshot, linked)
-	if err != nil {
-		return err
-	}
-	if err := r.usePacks(ctx, linked); err != nil {
-		return err
-	}
-	if err := r.blocks(ctx, snapshot, linked, total); err != nil {
+	defer blocks.close()
+	if err := r.blocks(ctx, snapshot, blocks, total); err != nil {
 		return err
 	}
 	for name, b := range r.Keys {
@@ -302,126 +295,4 @@ func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err 
 	}
 	d.File, err = list.put(ctx, r.Place, name+r.Key.suffix())
 	return d, err
-}
-
-// records writes the records, and lists the blocks that they link to. total is how many.
-func (r *run) records(ctx context.Context, snapshot Snapshot, linked *scratch) (total uint64, err error) {
-	records, err := newScratch(r.Temp, r.Key)
-	if err != nil {
-		return 0, err
-	}
-	defer records.close()
-	r.Progress(Progress{Text: "reading the records"})
-	unreadable, err := snapshot.Records(ctx, func(key, value []byte) error {
-		return errors.Join(records.field(key), records.field(value))
-	}, func(h multihash.Multihash, codec uint64) error {
-		total++
-		return errors.Join(linked.field(h), linked.number(codec))
-	})
-	if err != nil {
-		return 0, err
-	}
-	if r.m.DamagedRecords = unreadable; unreadable > 0 {
-		r.Logger.Error("records that cannot be read are not in the backup", "records", unreadable,
-			"hint", "holdfast store verify names them")
-	}
-	if _, err := linked.finish(); err != nil {
-		return 0, err
-	}
-	r.m.Records, err = records.put(ctx, r.Place, r.m.ID+"/"+recordsFile+r.Key.suffix())
-	return total, err
-}
-
-// merge calls each for each linked block, with where the last backup has it, if it does.
-func (r *run) merge(ctx context.Context, linked *scratch, each func(h multihash.Multihash, codec uint64, old *entry) error) error {
-	list, err := linked.again()
-	if err != nil {
-		return err
-	}
-	through := func(next func(*entry) error) error {
-		var h multihash.Multihash
-		var old entry
-		err := next(&old)
-		for {
-			var e error
-			if h, e = list.field(h, true); errors.Is(e, io.EOF) {
-				return nil
-			} else if e != nil {
-				return e
-			}
-			codec, e := list.number()
-			if e != nil {
-				return e
-			}
-			for err == nil && string(old.hash) < string(h) {
-				err = next(&old)
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			has := &old
-			if err != nil || string(old.hash) != string(h) {
-				has = nil
-			}
-			if e := errors.Join(ctx.Err(), each(h, codec, has)); e != nil {
-				return e
-			}
-		}
-	}
-	if r.last == nil {
-		return through(func(*entry) error { return io.EOF })
-	}
-	return readList(ctx, r.Place, r.Key, r.last.List, func(l listReader) error {
-		return through(func(e *entry) error {
-			if err := l.entry(e); err != nil {
-				return err
-			}
-			if e.pack >= uint64(len(r.last.Packs)) {
-				return fmt.Errorf("%w: it names pack %d of %d", errList, e.pack, len(r.last.Packs))
-			}
-			return nil
-		})
-	})
-}
-
-// usePacks decides which packs of the last backup this one uses. If its list is damaged,
-// everything is written anew.
-func (r *run) usePacks(ctx context.Context, linked *scratch) error {
-	if r.last == nil {
-		return nil
-	}
-	var err error
-	if r.there, err = r.list(ctx); err != nil {
-		return err
-	}
-	used := make([]Pack, len(r.last.Packs))
-	err = r.merge(ctx, linked, func(_ multihash.Multihash, _ uint64, old *entry) error {
-		if old != nil {
-			used[old.pack].UsedBlocks++
-			used[old.pack].UsedBytes += old.size
-		}
-		return nil
-	})
-	if err != nil {
-		if err := placeError(ctx, r.Place, r.Key, err); err != nil {
-			return err
-		}
-		r.Logger.Error("the last backup is damaged, and everything is written anew", "place", r.Place.String(), "backup", r.last.ID, "err", err)
-		r.last = nil
-		return nil
-	}
-	r.numbers = make(map[string]uint64)
-	for i, p := range r.last.Packs {
-		switch {
-		case used[i].UsedBlocks == 0 || used[i].UsedBytes < p.Bytes/sparse:
-			continue
-		case !r.there[p.Name]:
-			r.Logger.Error("a pack of the last backup is missing, and its blocks are written anew", "place", r.Place.String(), "pack", p.Name)
-			continue
-		}
-		p.UsedBlocks, p.UsedBytes = used[i].UsedBlocks, used[i].UsedBytes
-		r.numbers[p.Name] = uint64(len(r.m.Packs))
-		r.m.Packs = append(r.m.Packs, p)
-	}
-	return nil
 }

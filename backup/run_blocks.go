@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"io"
 
 	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multihash"
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -16,85 +16,142 @@ import (
 type reading struct {
 	entry
 	codec uint64
-	known bool  // it is in a pack that was written before and is used
 	old   *Pack // the pack of the last backup that it is in; nil if it is in none
 	data  []byte
 	err   error
 	read  chan struct{}
 }
 
+// piece is a part of the list of blocks: known ones, which are in packs that were written before and are
+// used, and perhaps a block after them.
+type piece struct {
+	known         []byte // entries
+	blocks, bytes uint64 // of known
+	next          *reading
+}
+
+// knownAtOnce is how long the entries of known blocks in a piece become.
+const knownAtOnce = 32 << 10
+
 // blocks writes the blocks that no pack in use has, and the list of all.
-func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, total uint64) error {
-	list, err := newScratch(r.Temp, r.Key)
+func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, total uint64) (err error) {
+	// Almost all of it is hashes, in which there is nothing to find.
+	list, err := newScratch(r.Temp, r.Key, zstd.WithNoEntropyCompression(true))
 	if err != nil {
 		return err
 	}
 	defer list.close()
-	w := &packs{run: r, list: list, revived: map[string]uint64{}, free: make(chan buffer, packsInMemory)}
-	for range packsInMemory {
-		w.free <- nil
+	memory, err := newPackMemory(packsInMemory)
+	if err != nil {
+		return err
 	}
-	var reads sync.WaitGroup // the snapshot is used until they have ended
-	defer reads.Wait()
+	defer func() { err = errors.Join(err, memory.close()) }()
+	w := &packs{run: r, list: list, revived: map[string]uint64{}, memory: memory}
 	g, gctx := errgroup.WithContext(ctx)
-	ahead := make(chan *reading, readAhead)
-	memory := make(chan []byte, readAhead+2) // of blocks that are written, for the next: one more is read, and one written
+	pieces, toRead := make(chan piece, readAhead), make(chan *reading)
+	again := make(chan []byte, 2*readAhead) // of blocks that are written, for the next
 	g.Go(func() error {
-		defer close(ahead)
-		return r.merge(gctx, linked, func(h multihash.Multihash, codec uint64, old *entry) error {
-			b := &reading{entry: entry{hash: bytes.Clone(h)}, codec: codec}
-			if old != nil {
-				b.size = old.size
-				b.old = &r.last.Packs[old.pack]
-				b.pack, b.known = r.numbers[b.old.Name]
-			}
-			if !b.known {
-				b.read = make(chan struct{})
-				var buf []byte
+		defer close(pieces)
+		defer close(toRead)
+		return r.pieces(gctx, linked.read(), func(p piece) error {
+			if p.next != nil {
 				select {
-				case buf = <-memory:
-				default:
+				case toRead <- p.next:
+				case <-gctx.Done():
+					return gctx.Err()
 				}
-				reads.Go(func() {
-					defer close(b.read)
-					b.data, b.err = snapshot.Block(gctx, b.hash, buf)
-				})
 			}
 			select {
-			case ahead <- b:
+			case pieces <- p:
 				return nil
 			case <-gctx.Done():
 				return gctx.Err()
 			}
 		})
 	})
-	g.Go(func() (err error) {
-		defer func() { err = errors.Join(err, w.written(len(w.writing))) }()
-		done := uint64(0)
-		for b := range ahead {
-			if b.read != nil {
-				<-b.read
-			}
-			if err := w.add(gctx, snapshot, b); err != nil {
-				return err
-			}
-			if b.data != nil {
+	for range readAhead {
+		g.Go(func() error {
+			for b := range toRead {
+				var buf []byte
 				select {
-				case memory <- b.data:
+				case buf = <-again:
 				default:
 				}
+				b.data, b.err = snapshot.Block(gctx, b.hash, buf)
+				close(b.read)
 			}
-			if done++; done%256 == 0 || done == total {
+			return nil
+		})
+	}
+	g.Go(func() (err error) {
+		defer func() { err = errors.Join(err, w.written(len(w.writing))) }()
+		told := uint64(0)
+		for done := uint64(0); ; {
+			p, ok := <-pieces
+			if !ok {
+				return w.end(gctx)
+			}
+			if err := w.known(p); err != nil {
+				return err
+			}
+			done += p.blocks
+			if b := p.next; b != nil {
+				<-b.read
+				if err := w.add(gctx, snapshot, b); err != nil {
+					return err
+				}
+				if b.data != nil {
+					select {
+					case again <- b.data:
+					default:
+					}
+				}
+				done++
+			}
+			if done-told >= 256 || done == total {
+				told = done
 				r.Progress(Progress{Text: "copying blocks", Done: done, Total: total})
 			}
 		}
-		return w.end(gctx)
 	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	r.m.List, err = list.put(ctx, r.Place, r.m.ID+"/"+blocksFile+r.Key.suffix())
 	return err
+}
+
+// pieces calls each for each part of the list.
+func (r *run) pieces(ctx context.Context, l listReader, each func(piece) error) error {
+	var b linkedBlock
+	var p piece
+	for {
+		err := l.linkedBlock(&b)
+		if errors.Is(err, io.EOF) {
+			return each(p)
+		}
+		if err != nil {
+			return err
+		}
+		old := b.old && r.last != nil
+		if old && r.numbers[b.pack] != 0 {
+			p.known = appendEntry(p.known, entry{b.hash, r.numbers[b.pack] - 1, b.size})
+			p.blocks++
+			p.bytes += b.size
+			if len(p.known) < knownAtOnce {
+				continue
+			}
+		} else {
+			p.next = &reading{entry: entry{hash: bytes.Clone(b.hash), size: b.size}, codec: b.codec, read: make(chan struct{})}
+			if old {
+				p.next.old = &r.last.Packs[b.pack]
+			}
+		}
+		if err := errors.Join(ctx.Err(), each(p)); err != nil {
+			return err
+		}
+		p = piece{}
+	}
 }
 
 // packs puts blocks into packs, and packs into the place.
@@ -105,8 +162,8 @@ type packs struct {
 	number  uint64             // of the open pack in the manifest
 	n       int                // of packs that this run began
 	writing []chan writtenPack // packs that are being written
-	free    chan buffer        // memory for packs; nil is to be made
-	revived map[string]uint64  // packs that are used only for what the store lost, by name
+	memory  *packMemory
+	revived map[string]uint64 // packs that are used only for what the store lost, by name
 }
 
 type writtenPack struct {
@@ -115,9 +172,16 @@ type writtenPack struct {
 	err    error
 }
 
+// known lists blocks that are in packs already.
+func (w *packs) known(p piece) error {
+	w.m.Blocks += p.blocks
+	w.m.Bytes += p.bytes
+	_, err := w.list.w.Write(p.known)
+	return err
+}
+
 func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
 	switch {
-	case b.known:
 	case errors.Is(b.err, ErrNoBlock) || errors.Is(b.err, ErrUnreadable):
 		if !w.useOld(b) {
 			return w.noteDamage(ctx, snapshot, b)
@@ -136,16 +200,12 @@ func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
 
 func (w *packs) write(ctx context.Context, b *reading) (err error) {
 	if w.open == nil {
-		if len(w.writing) == packsInMemory-1 {
+		if len(w.writing) == packsInMemory {
 			if err := w.written(1); err != nil {
 				return err
 			}
 		}
-		buf := <-w.free
-		if buf == nil {
-			buf = make(buffer, 0, packSize+packSize/4)
-		}
-		if w.open, err = newPack(buf); err != nil {
+		if w.open, err = newPack(<-w.memory.free); err != nil {
 			return err
 		}
 		w.number = uint64(len(w.m.Packs))
@@ -177,7 +237,7 @@ func (w *packs) finish(ctx context.Context) {
 		if err == nil {
 			f, err = putPack(ctx, w.Place, w.Key, name, b)
 		}
-		w.free <- b
+		w.memory.free <- p.memory
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()
 }

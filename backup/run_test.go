@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/multiformats/go-multihash"
 
@@ -236,4 +238,33 @@ func (u unanswered) Commit(ctx context.Context, name string, data []byte) error 
 func (u unanswered) Remove(ctx context.Context, name string) error {
 	*u.removed = append(*u.removed, name)
 	return u.Place.Remove(ctx, name)
+}
+
+// brokenOff is a place that breaks off in the middle of lists of blocks.
+type brokenOff struct{ backup.Place }
+
+var errBroken = errors.New("the connection broke")
+
+func (p brokenOff) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := p.Place.Get(ctx, name)
+	if err != nil || !strings.HasSuffix(name, "/blocks") {
+		return r, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b[:len(b)/2]), iotest.ErrReader(errBroken))), err
+}
+
+// TestListThatBreaksOff: a list that cannot be read now is not damaged. The backup fails, and does not write
+// everything anew.
+func TestListThatBreaksOff(t *testing.T) {
+	o, p, _, _, _ := filled(t, 3)
+	run(t, o, p, nil)
+	m, err := backup.Run(t.Context(), config(t, brokenOff{p}, nil), o.take(t))
+	if !errors.Is(err, errBroken) {
+		t.Errorf("the next backup is %+v, %v", m, err)
+	}
+	if m := run(t, o, p, nil); m.NewBlocks != 0 {
+		t.Errorf("the one after it wrote %d blocks", m.NewBlocks)
+	}
 }

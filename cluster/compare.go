@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -147,17 +148,21 @@ func (r *round) checkAge(ctx context.Context) error {
 }
 
 // isOutdated reports whether the pinset has another replication than is wanted, or other requests.
-// Other requests of another life do not count: some may have been made since the backup that was
-// restored here, and then the pinset alone tells of them.
+// That it has them as another life wrote them does not count.
 func (e *Engine) isOutdated(is *pinInfo, w wanted) bool {
 	if !e.isAsWanted(is, w) {
 		return true
 	}
-	if !e.isOwnLife(is.Metadata) {
-		return false
+	q := e.optionsFor(w, is, nil)
+	var has, wants []string
+	for _, prefix := range []string{requestsPrefix, unknownPrefix} {
+		key := prefix + e.cfg.Instance
+		has = append(has, strings.Fields(is.Metadata[key])...)
+		wants = append(wants, strings.Fields(q.Get("meta-"+key))...)
 	}
-	key := requestsPrefix + e.cfg.Instance
-	return e.optionsFor(w, is, nil).Get("meta-"+key) != is.Metadata[key]
+	slices.Sort(has)
+	slices.Sort(wants)
+	return !slices.Equal(has, wants)
 }
 
 // readNodes reads what each node has.

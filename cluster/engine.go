@@ -47,13 +47,16 @@ type Config struct {
 	Username, Password string
 	// Roots are what certificates of peers and nodes are checked with. Nil is the host's.
 	Roots *x509.CertPool
-	// Instance names this server in the pinset. Life is another name, which a restored backup does
-	// not have: what was asked for in another life is not removed for want of a record.
-	Instance, Life string
+	// Instance names this server in the pinset.
+	Instance string
+	// Life is that of the records. A restored backup does not have it: what was asked for in another
+	// life is not removed for want of a record.
+	Life Life
 	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
 	// are older than it: then Life was copied with them. Nil gives none.
-	NewLife func() (string, error)
-	// Heirs are the instances of servers that were lost, and whose requests this one took over.
+	NewLife func() (Life, error)
+	// Heirs is what [Engine.Inherit] last gave: the instances of servers that were lost and whose
+	// requests this one took over, with the ID of an account after it, or without one for all of it.
 	Heirs []string
 	// Replication is for requests that say nothing else.
 	Replication pin.Replication
@@ -91,7 +94,7 @@ type Engine struct {
 	posts   posts
 	journal journal
 	heirs   atomic.Pointer[[]string]
-	life    atomic.Pointer[string]
+	life    atomic.Pointer[Life]
 	check   checker
 	moving  sync.Map // has the [pin.DAG]s that a drain moves at present
 

@@ -89,6 +89,9 @@ func (f *front) start() {
 		LookEvery: 20 * time.Millisecond, PollMin: time.Millisecond, PollMax: 20 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
 	}
+	if cfg.Life.Newest, err = f.store.NewestRequest(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
 	if f.change != nil {
 		f.change(&cfg)
 	}

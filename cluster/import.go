@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -47,8 +46,11 @@ func (e *Engine) Claims(ctx context.Context, found func(Claim) error) error {
 func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 	for key, text := range is.Metadata {
 		instance, ok := strings.CutPrefix(key, requestsPrefix)
+		own := ok && instance == e.cfg.Instance && e.isOwnLife(is.Metadata)
 		if !ok {
-			continue
+			if instance, ok = strings.CutPrefix(key, unknownPrefix); !ok {
+				continue
+			}
 		}
 		meta := make(map[string]string)
 		for _, k := range strings.Fields(is.Metadata[keysPrefix+instance]) {
@@ -68,24 +70,12 @@ func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 			one := Claim{
 				Instance: instance, Account: longUUID(account), Request: longUUID(request),
 				Spec: pin.Spec{CID: c.String(), Root: c, Name: name, Meta: meta},
-				Own:  instance == e.cfg.Instance && e.isOwnLife(is.Metadata),
+				Own:  own,
 			}
 			if one.Account != "" && one.Request != "" {
 				all = append(all, one)
 			}
 		}
-	}
-	return all
-}
-
-// Inherit notes that this server has taken over the requests of a lost one. What that one asked
-// the cluster for is this server's from now on. The caller keeps all that are inherited, and gives
-// them to the next engine as [Config].Heirs.
-func (e *Engine) Inherit(instance string) (all []string) {
-	all = slices.Clone(*e.heirs.Load())
-	if instance != e.cfg.Instance && !slices.Contains(all, instance) {
-		all = append(all, instance)
-		e.heirs.Store(&all)
 	}
 	return all
 }

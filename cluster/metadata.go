@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -26,7 +27,13 @@ const (
 	attemptPrefix  = ownPrefix + "attempt-"  // the attempt, and the life of the server: NUMBER.LIFE
 	requestsPrefix = ownPrefix + "requests-" // ACCOUNT.REQUEST, with spaces between
 	keysPrefix     = ownPrefix + "keys-"     // which keys of the metadata are of a request here
+	// unknownPrefix: requests, written as above, that this server was asked for after the backup that
+	// was restored here. The pinset alone tells of them, until an import makes requests of them.
+	unknownPrefix = ownPrefix + "unknown-"
 )
+
+// noLife is the life of a pin that is kept for unknown requests alone.
+const noLife = "none"
 
 const (
 	// maxRefs is how many requests of a DAG are in the pinset: 46 bytes each.
@@ -45,7 +52,7 @@ type wanted struct {
 	replication pin.Replication
 	name        string
 	meta        map[string]string // of the newest request
-	refs        []ref
+	refs        []ref             // the newest first, at most maxRequests
 	origins     []pin.Origin
 }
 
@@ -62,9 +69,7 @@ func (e *Engine) want(ctx context.Context, d pin.DAG, a pin.Attempt, origins []p
 	slices.SortFunc(requests, func(a, b pin.Request) int { return b.Created.Compare(a.Created) })
 	accounts := make(map[string]pin.Replication)
 	for i, r := range requests {
-		if i < maxRefs {
-			w.refs = append(w.refs, ref{r.Account, r.ID})
-		}
+		w.refs = append(w.refs, ref{r.Account, r.ID})
 		if i == 0 {
 			w.name, w.meta = r.Name, r.Meta
 		}
@@ -103,7 +108,26 @@ func (e *Engine) attemptIn(meta map[string]string) pin.Attempt {
 // isOwnLife reports whether this server asked for a pin since its directory was made or restored.
 func (e *Engine) isOwnLife(meta map[string]string) bool {
 	_, life, _ := strings.Cut(meta[attemptPrefix+e.cfg.Instance], ".")
-	return life == *e.life.Load()
+	return life == e.life.Load().Name
+}
+
+// unknown are the requests in the metadata of a pin that the records cannot know. has are the
+// requests that they have for its DAG: an account that has one there needs no other. What another life
+// was asked for before the backup was made, and the records do not have, was removed.
+func (e *Engine) unknown(meta map[string]string, has []ref) (all []string) {
+	claimed := strings.Fields(meta[unknownPrefix+e.cfg.Instance])
+	if e.attemptIn(meta) != 0 && !e.isOwnLife(meta) {
+		claimed = append(claimed, strings.Fields(meta[requestsPrefix+e.cfg.Instance])...)
+	}
+	for _, s := range claimed {
+		account, request, _ := strings.Cut(s, ".")
+		one := ref{longUUID(account), longUUID(request)}
+		known := slices.ContainsFunc(has, func(r ref) bool { return r.account == one.account || r.request == one.request })
+		if !known && e.life.Load().knowsNot(one.request) && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // isAsWanted reports whether a pin of the pinset is what is wanted, or more.
@@ -167,8 +191,13 @@ func asked(meta map[string]string) bool {
 func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Values {
 	meta := make(map[string]string)
 	name, r := w.name, w.replication
+	var unknown []string
 	if now != nil {
-		e.others(meta, now)
+		if unknown = e.unknown(now.Metadata, w.refs); len(unknown) > 0 {
+			// Name and metadata may be those of one of them: the records have those of the others.
+			name = now.Name
+		}
+		e.others(meta, now, len(unknown) > 0)
 		if _, known := meta[wasKey]; !known && !asked(now.Metadata) {
 			expires := int64(0)
 			if u := now.Expires.Unix(); !now.Expires.IsZero() && u > 0 {
@@ -190,31 +219,25 @@ func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Va
 	if len(allocations) > 0 {
 		q.Set("user-allocations", strings.Join(allocations, ","))
 	}
-	meta[attemptPrefix+e.cfg.Instance] = strconv.FormatUint(uint64(w.attempt), 10) + "." + *e.life.Load()
+	meta[attemptPrefix+e.cfg.Instance] = attemptAs(w.attempt, e.life.Load().Name)
+	if len(unknown) > 0 {
+		meta[unknownPrefix+e.cfg.Instance] = strings.Join(unknown, " ")
+	}
 	for k, v := range meta {
 		q.Set("meta-"+k, v)
 	}
 	room := maxURL - len(q.Encode())
 	e.addRefs(q, w, &room)
-	e.addMeta(q, w, meta, &room)
+	if len(unknown) == 0 {
+		e.addMeta(q, w, meta, &room)
+	}
 	e.addOrigins(q, w, &room)
 	return q
 }
 
-// others copies the metadata of a pin that is neither this server's nor that of one whose requests
-// it took over.
-func (e *Engine) others(to map[string]string, p *pinInfo) {
-	maps.Copy(to, p.Metadata)
-	for _, own := range append([]string{e.cfg.Instance}, *e.heirs.Load()...) {
-		for _, k := range strings.Fields(p.Metadata[keysPrefix+own]) {
-			if k, err := url.QueryUnescape(k); err == nil {
-				delete(to, k)
-			}
-		}
-		for _, prefix := range []string{attemptPrefix, requestsPrefix, keysPrefix} {
-			delete(to, prefix+own)
-		}
-	}
+// attemptAs writes an attempt as the pinset has it.
+func attemptAs(a pin.Attempt, life string) string {
+	return strconv.FormatUint(uint64(a), 10) + "." + life
 }
 
 // fits takes so much of the room in the URL, if there is so much.
@@ -233,7 +256,7 @@ func (e *Engine) addRefs(q url.Values, w wanted, room *int) {
 		return
 	}
 	var all []string
-	for _, r := range w.refs {
+	for _, r := range w.refs[:min(len(w.refs), maxRefs)] {
 		s := shortUUID(r.account) + "." + shortUUID(r.request)
 		if !fits(room, len(s)+1) {
 			break
@@ -274,7 +297,7 @@ func (e *Engine) addOrigins(q url.Values, w wanted, room *int) {
 	const most = 10 // of which a peer tells its node
 	var all []string
 	for _, o := range w.origins {
-		if len(all) == most || !strings.Contains(o.Addr, "/p2p/") || strings.Contains(o.Addr, ",") {
+		if len(all) == most || strings.Contains(o.Addr, ",") || !endsInPeer(o.Addr) {
 			continue
 		}
 		if e.cfg.AllowOrigin != nil && !e.cfg.AllowOrigin(o) {
@@ -289,11 +312,23 @@ func (e *Engine) addOrigins(q url.Values, w wanted, room *int) {
 	}
 }
 
-// optionsWithout are the options of a pin without this server's request for it. remove says that
-// nobody else asks for it.
+// endsInPeer reports whether an address can be read, and ends in a peer's ID. The cluster refuses a pin
+// with an origin of another kind.
+func endsInPeer(addr string) bool {
+	a, err := multiaddr.NewMultiaddr(addr)
+	return err == nil && len(a) > 1 && a[len(a)-1].Protocol().Code == multiaddr.P_P2P
+}
+
+// optionsWithout are the options of a pin without the requests of this server that its records know
+// of. remove says that nobody else asks for it.
 func (e *Engine) optionsWithout(p *pinInfo) (q url.Values, remove bool) {
 	meta := make(map[string]string)
-	e.others(meta, p)
+	unknown := e.unknown(p.Metadata, nil)
+	e.others(meta, p, len(unknown) > 0)
+	if len(unknown) > 0 {
+		meta[attemptPrefix+e.cfg.Instance] = attemptAs(e.attemptIn(p.Metadata), noLife)
+		meta[requestsPrefix+e.cfg.Instance] = strings.Join(unknown, " ")
+	}
 	f := was(p)
 	r, name, expires := pin.Replication{Min: p.Min, Max: p.Max}, p.Name, p.Expires
 	if !asked(meta) {

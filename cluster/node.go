@@ -32,6 +32,7 @@ type nodeRPC struct {
 	mu       sync.Mutex
 	id       string // "" while it is not known
 	holdfast bool   // it is a Holdfast
+	asked    time.Time
 }
 
 // agentPrefix begins what a Holdfast says that it is.
@@ -107,11 +108,14 @@ func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any
 	return nil
 }
 
-// look asks the node who it is, unless that is known.
+// askAgain is how often it is asked again who a node is that no peer has any more.
+const askAgain = time.Second
+
+// look asks the node who it is.
 func (n *nodeRPC) look(ctx context.Context) error {
-	if id, _ := n.state(); id != "" {
-		return nil
-	}
+	n.mu.Lock()
+	n.asked = time.Now()
+	n.mu.Unlock()
 	var is struct{ ID, AgentVersion string }
 	if err := n.get(ctx, "id", nil, &is); err != nil {
 		return err
@@ -235,18 +239,33 @@ func (n *nodeRPC) remove(ctx context.Context, c cid.Cid) error {
 	return n.get(ctx, "pin/rm", url.Values{"arg": {c.String()}}, nil)
 }
 
-// nodeOf finds a node by its ID; nil if its URL is not known.
+// nodeOf finds a node by its ID; nil if its URL is not known. Another node may be there by now: then
+// no peer has the one that was.
 func (e *Engine) nodeOf(ctx context.Context, id string) *nodeRPC {
 	if id == "" {
 		return nil
 	}
 	for _, n := range e.nodes {
-		if known, _ := n.state(); known == "" {
-			_ = n.look(ctx) // one that is away is asked again the next time
-		}
 		if known, _ := n.state(); known == id {
 			return n
 		}
 	}
+	for _, n := range e.nodes {
+		known, _ := n.state()
+		if known != "" && (e.peerOf(known) != "" || !n.askedBefore(askAgain)) {
+			continue
+		}
+		_ = n.look(ctx) // one that is away is asked again the next time
+		if known, _ = n.state(); known == id {
+			return n
+		}
+	}
 	return nil
+}
+
+// askedBefore reports whether it is so long since it was asked who the node is.
+func (n *nodeRPC) askedBefore(ago time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.asked) >= ago
 }

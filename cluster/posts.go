@@ -24,7 +24,8 @@ type posted struct {
 
 // optionsIn tells the options of one post from those of another.
 func (e *Engine) optionsIn(low, high int, meta func(string) string) string {
-	return fmt.Sprint(low, high, meta(attemptPrefix+e.cfg.Instance), meta(requestsPrefix+e.cfg.Instance))
+	own := e.cfg.Instance
+	return fmt.Sprint(low, high, meta(attemptPrefix+own), meta(requestsPrefix+own), meta(unknownPrefix+own))
 }
 
 // note remembers that a pin is asked for with some options.

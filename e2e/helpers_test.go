@@ -117,7 +117,9 @@ func pinned(t *testing.T, c *rig.Client, p rig.Pin, d time.Duration) rig.PinStat
 // connect makes a Kubo dial the server.
 func connect(t *testing.T, k *rig.Kubo, s *rig.Server) {
 	t.Helper()
-	check(t, k.Connect(t.Context(), s.Addrs[0]))
+	for _, addr := range s.Serving() {
+		check(t, k.Connect(t.Context(), addr))
+	}
 }
 
 // carHash is the hash of a DAG as a CAR, from the Kubo's own repository alone.

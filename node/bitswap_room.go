@@ -87,6 +87,8 @@ type path struct {
 	busy  time.Duration // the time that something was under way meanwhile, but for
 	since time.Time     // what began then
 	last  time.Time     // when something was under way last
+
+	lane lane // has a lock of its own
 }
 
 // turn is a message that waits, or that is under way. Until it is under way the room's lock
@@ -371,6 +373,21 @@ func (r *room) answered(p peer.ID, trip time.Duration) {
 	if pa := r.path(p); pa.trip == 0 || trip < pa.trip {
 		pa.trip = max(trip, 1)
 	}
+}
+
+// lane gives that of the path of a turn, and how long a piece may take in it. It is nil on a short path.
+func (r *room) lane(t *turn) (_ *lane, stall time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pa := t.path
+	if pa.trip < laneTrip {
+		return nil, 0
+	}
+	stall = pa.trip / stallShare
+	if pa.rate > 0 {
+		stall = max(stall, time.Duration(stallPieces*writePiece/pa.rate*float64(time.Second)))
+	}
+	return &pa.lane, min(stall, pa.trip/stallLatest)
 }
 
 // underWay gives how many bytes are under way on the path of a turn.

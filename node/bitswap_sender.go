@@ -30,8 +30,9 @@ const (
 	// that the peer still counts for a moment after they are closed here.
 	streamsPerPeer = 48
 	// A stream takes message after message, up to so many bytes: enough that opening it
-	// costs nothing, and few enough that what is sent is soon known to have arrived.
-	streamBytes = 4 << 20
+	// costs nothing, and few enough that what is sent is soon known to have arrived. On a long path it
+	// takes more: a stream's window begins small, and grows with each round trip.
+	streamBytes, farStreamBytes = 4 << 20, 64 << 20
 	// A stream ends when nothing was sent on it for so long. That is well past the time
 	// between two messages of a transfer, and before readers take it for dead.
 	streamIdle = time.Second
@@ -168,7 +169,7 @@ func (s *sender) send(ctx context.Context, p peer.ID, t *turn) error {
 			return fmt.Errorf("open a stream to send by: %w", err)
 		}
 		if err = s.write(ctx, out, t); err == nil {
-			s.giveBack(out, t.m)
+			s.giveBack(out, t)
 			return nil
 		}
 		s.drop(out)
@@ -187,7 +188,13 @@ func (s *sender) write(ctx context.Context, out *outStream, t *turn) error {
 			return err
 		}
 	}
-	w := &watchedStream{Stream: out.Stream, writes: s.host.writes, moved: func(n int) { s.room.moved(t, n) }}
+	stream := out.Stream
+	if lane, stall := s.room.lane(t); lane != nil {
+		place := lane.enter(stall)
+		defer place.leave()
+		stream = &orderedStream{out.Stream, ctx, place}
+	}
+	w := &watchedStream{Stream: stream, writes: s.host.writes, moved: func(n int) { s.room.moved(t, n) }}
 	switch out.Protocol() {
 	case bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers:
 		return t.m.ToNetV0(w)
@@ -248,7 +255,11 @@ func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh boo
 
 // giveBack takes a stream back after a message was sent on it. It is used again, unless it
 // is time for it to end.
-func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
+func (s *sender) giveBack(out *outStream, t *turn) {
+	limit := streamBytes
+	if lane, _ := s.room.lane(t); lane != nil {
+		limit = farStreamBytes
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if out.ended {
@@ -256,8 +267,8 @@ func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
 		s.left(out)
 		return
 	}
-	out.size += m.Size()
-	for _, b := range m.Blocks() {
+	out.size += t.m.Size()
+	for _, b := range t.m.Blocks() {
 		out.blocks++
 		out.bytes += uint64(len(b.RawData()))
 	}
@@ -267,7 +278,7 @@ func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
 		s.wg.Go(func() { s.hear(out) })
 	}
 	o := s.peers[out.to]
-	if o.single || out.size >= streamBytes {
+	if o.single || out.size >= limit {
 		s.shut(out)
 		return
 	}

@@ -90,7 +90,9 @@ func (s *scheduler) resumeQueued(ctx context.Context, account string) (int, erro
 // refill reads more requests from disk for the accounts that have room for some in
 // memory.
 func (s *scheduler) refill() {
-	s.refilled = s.clock.Now()
+	if s.refilled = s.clock.Now(); s.refilled.Before(s.readAt) {
+		return
+	}
 	for _, account := range s.turns.ToRestore() {
 		s.readTried(account)
 	}
@@ -108,10 +110,7 @@ func (s *scheduler) readUntried(account string) {
 		defer s.mu.Unlock()
 		if err != nil {
 			s.turns.EndRead(account, tail, true)
-			s.refilled = s.clock.Now().Add(tick) // then it is tried again
-			if s.ctx.Err() == nil {
-				s.log.Error("read more of the queue", "account", account, "err", err)
-			}
+			s.readFailed("read more of the queue", account, err)
 			return
 		}
 		for _, r := range rs {
@@ -134,10 +133,45 @@ func (s *scheduler) readTried(account string) {
 		tail, more := s.restoreAll(rs, tail, limit)
 		s.turns.EndRound(account, tail, more || err != nil)
 		if err != nil {
-			s.refilled = s.clock.Now().Add(tick) // then it is tried again
+			s.readFailed("read pins that were put off", account, err)
 		}
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Error("read pins that were put off", "account", account, "err", err)
+		s.kick()
+	})
+}
+
+// readFailed has a read tried again in a while, and logs that it failed. s.mu is held.
+func (s *scheduler) readFailed(what, account string, err error) {
+	s.readAt = s.clock.Now().Add(retryMin)
+	if s.ctx.Err() == nil && s.unread.due(s.clock.Now()) {
+		s.log.Error(what, "account", account, "err", err)
+	}
+}
+
+// adriftPause is the shortest time between two looks of findAdrift.
+const adriftPause = time.Minute
+
+// findAdrift has all accounts read again which of their requests have had a turn, if some may be on disk
+// that nothing leads to. [Work].Begin moves every request for a DAG to Pinning, also one that is on disk
+// alone. That has its turns with the requests in memory for the DAG. Once these are gone, only a read of
+// its account finds it. s.mu is held.
+func (s *scheduler) findAdrift(now time.Time) {
+	if !s.adrift || now.Sub(s.sought) < adriftPause {
+		return
+	}
+	s.adrift, s.sought = false, now
+	s.tasks.run(func() {
+		accounts, err := s.work.Accounts(s.ctx, Pinning)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			s.adrift = true // then it is tried again
+			if s.ctx.Err() == nil {
+				s.log.Error("look for pins that wait on disk alone", "err", err)
+			}
+			return
+		}
+		for _, account := range accounts {
+			s.turns.SpillTried(account, time.Time{})
 		}
 		s.kick()
 	})

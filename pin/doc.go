@@ -62,7 +62,7 @@
 // What is removed by [Manager.Remove] is unpinned at once. After [Manager.Unpin], by CID, the DAG
 // lingers for [Config.UnpinGrace]: nothing shows it, and a request that comes for it finds it here.
 // [Upload.Keep] keeps for [LooseGrace] what no request was made for. Both give way to a full disk
-// before anybody is refused: see [Graces].
+// before anybody is refused, once they are [FullGrace] old: see [Graces].
 //
 // # Repair
 //

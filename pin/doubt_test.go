@@ -54,6 +54,75 @@ func (d *doubtful) Fail(ctx context.Context, dag pin.DAG, reason string) ([]pin.
 	return released, nil
 }
 
+func (d *doubtful) FailOverQuota(ctx context.Context, account string, dag pin.DAG, bytes uint64) (int, []pin.Attempt, error) {
+	n, released, err := d.records.FailOverQuota(ctx, account, dag, bytes)
+	if err = d.end(err); err != nil {
+		return 0, nil, err
+	}
+	return n, released, nil
+}
+
+func (d *doubtful) GiveWay(ctx context.Context, dag pin.DAG) ([]pin.Attempt, error) {
+	released, err := d.records.GiveWay(ctx, dag)
+	if err = d.end(err); err != nil {
+		return nil, err
+	}
+	return released, nil
+}
+
+// What a change in doubt let go of is dropped, whoever made the change, and also if nothing else is pinned
+// after it.
+func TestReleasedInDoubtIsDropped(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  pin.Config
+		dag  content
+		when time.Duration // the disk fails from then on, and until a minute after until
+		till time.Duration
+		full bool // so is the disk
+	}{
+		"a pin that nobody sends": {dag: half, cfg: pin.Config{StallTimeout: time.Minute, KeepPartial: -1}, when: 30 * time.Second, till: 2 * time.Minute},
+		"a parked one":            {dag: half, cfg: pin.Config{StallTimeout: time.Minute, KeepPartial: -1, Seekers: 1}, when: 30 * time.Second, till: 2 * time.Minute},
+		"one over quota": {
+			dag: content{blocks: 100, delay: time.Second}, cfg: pin.Config{Quotas: limits{alice: {Bytes: 2000}}}, when: 10 * time.Second, till: time.Minute,
+		},
+		"one that gives way": {dag: half, when: 30 * time.Second, till: 3 * time.Minute, full: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, c.cfg, func(r *rig) {
+				r.Close()
+				recs := &doubtful{records: r.recs}
+				var err error
+				if r.Manager, err = pin.New(t.Context(), r.cfg, recs, r.net); err != nil {
+					t.Fatal(err)
+				}
+				r.net.set(dag(1), c.dag)
+				r.add(alice, 1)
+				if c.cfg.Seekers > 0 {
+					time.Sleep(time.Second)
+					r.add(alice, 2)
+				}
+				time.Sleep(c.when)
+				recs.on.Store(true)
+				if c.full {
+					r.recs.SetFault(func(method string) error {
+						if method == "Room" {
+							return &pin.DiskFullError{Kept: 1}
+						}
+						return nil
+					})
+				}
+				time.Sleep(c.till)
+				recs.on.Store(false)
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if n := r.dropped(); n == 0 {
+					t.Error("nothing was dropped")
+				}
+			})
+		})
+	}
+}
+
 // A change in doubt is processed as one that succeeded: what was requested is fetched, and
 // what was released is dropped.
 func TestChangesInDoubtGoOn(t *testing.T) {

@@ -62,10 +62,7 @@ func (d *drops) addLocked(released []Attempt) {
 	for _, a := range released {
 		d.undropped[a] = struct{}{}
 	}
-	select {
-	case d.added <- struct{}{}:
-	default:
-	}
+	d.wake()
 }
 
 // addUnknown queues those that are not known yet. d.mu is held.
@@ -93,9 +90,7 @@ func (d *drops) begin(upload func() (Intake, error)) (Intake, error) {
 	defer d.beginning.RUnlock()
 	in, err := upload()
 	if err != nil {
-		if errors.Is(err, ErrInDoubt) {
-			d.suspect()
-		}
+		d.suspect(err)
 		return nil, err
 	}
 	d.mu.Lock()
@@ -120,19 +115,31 @@ func (d *drops) kept(a Attempt) {
 	delete(d.uploads, a)
 }
 
-// suspect says that a change failed and may have been made. What it may have released
-// is read by the next recheck.
-func (d *drops) suspect() { d.doubt.Store(true) }
-
-// recheck queues what the records have as released and nobody here knows, if suspect was
-// called.
-func (d *drops) recheck(ctx context.Context) {
-	if !d.doubt.Swap(false) {
+// suspect has the loop read what was released, if err says that a change failed and may have been made.
+func (d *drops) suspect(err error) {
+	if !errors.Is(err, ErrInDoubt) {
 		return
 	}
-	if err := d.find(ctx); err != nil {
-		d.suspect()
+	d.doubt.Store(true)
+	d.wake()
+}
+
+// wake has the loop look.
+func (d *drops) wake() {
+	select {
+	case d.added <- struct{}{}:
+	default:
 	}
+}
+
+// recheck queues what the records have as released and nobody here knows, if something is in doubt. It
+// reports whether that is to be done again.
+func (d *drops) recheck(ctx context.Context) (again bool) {
+	if d.doubt.Swap(false) && d.find(ctx) != nil {
+		d.doubt.Store(true)
+		return true
+	}
+	return false
 }
 
 // find queues what the records have as released and nobody here knows.
@@ -152,6 +159,7 @@ func (d *drops) find(ctx context.Context) error {
 func (d *drops) loop(ctx context.Context) {
 	pause := time.Duration(0)
 	for {
+		unread := d.recheck(ctx)
 		d.mu.Lock()
 		batch := d.queue
 		d.queue = nil
@@ -172,6 +180,9 @@ func (d *drops) loop(ctx context.Context) {
 			again = time.After(pause)
 		} else {
 			pause = 0
+		}
+		if unread {
+			again = time.After(retryMin)
 		}
 		select {
 		case <-ctx.Done():

@@ -43,8 +43,9 @@ type Graces interface {
 	EndLingering(ctx context.Context, account string, age time.Duration) (e Ended, more bool, err error)
 
 	// EndOldest lets go of the DAGs that have lingered longest, until they have so many bytes:
-	// at least one, if any lingers, and at most EndsAtOnce.
-	EndOldest(ctx context.Context, bytes uint64) (Ended, error)
+	// at least one, if any has lingered for at least so long, and at most EndsAtOnce. One that has
+	// not, and all after it, stay.
+	EndOldest(ctx context.Context, age time.Duration, bytes uint64) (Ended, error)
 
 	// KeepUpload keeps what an upload holds, for an account: t is what came with it. Calling it
 	// again with the same attempt replaces t. The upload may go on.
@@ -58,10 +59,18 @@ type Graces interface {
 	// EndLingering does.
 	EndUploads(ctx context.Context, account string, age time.Duration) (e Ended, more bool, err error)
 
+	// EndPinnedUploads releases the attempts of uploads that are kept for nothing: DAGs that are
+	// complete have each of their blocks. It looks at MaxKeptBlocks of an upload: one that has more
+	// stays. It ends [EndsAtOnce] at most.
+	EndPinnedUploads(ctx context.Context) (e Ended, err error)
+
 	// EndOldestUploads releases the attempts of the uploads that were kept longest, as
 	// EndOldest does.
-	EndOldestUploads(ctx context.Context, bytes uint64) (Ended, error)
+	EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (Ended, error)
 }
+
+// MaxKeptBlocks is how many blocks of an upload [Graces].EndPinnedUploads looks at: a second of work.
+const MaxKeptBlocks = 20_000
 
 // EndsAtOnce is how many graces one commit ends: some 10 keys each.
 const EndsAtOnce = 128

@@ -15,6 +15,14 @@ const (
 	// a night, and so short that what is never pinned does not fill the disk.
 	LooseGrace = 24 * time.Hour
 
+	// FullGrace is for how long what was unpinned or put does not give way to a full disk either. A
+	// cluster unpins a pin that moves before it is pinned elsewhere, and puts blocks before it pins
+	// them: until then this may be the only copy. Who tries to pin it elsewhere and fails tries again
+	// after 12 minutes (ipfs-cluster) or 10 (a front's check), and a quarter of an hour leaves room for
+	// one such try. Whoever pins something else meanwhile is refused, and may try again or ask another
+	// node.
+	FullGrace = 15 * time.Minute
+
 	// Graces that are over are looked for once in graceLook, or ten times in a grace that is
 	// shorter, but not more often than once in graceLookMin.
 	graceLook    = time.Minute
@@ -45,7 +53,7 @@ type graces struct {
 
 	mu      sync.Mutex
 	making  *making   // nil: no room is being made
-	nothing time.Time // when there was nothing to give way
+	nothing time.Time // until when there is nothing to give way
 }
 
 // making is room that is being made.
@@ -78,15 +86,21 @@ func (g *graces) loop() {
 	}
 }
 
-// endOver ends all graces that are over.
+// endOver ends all graces that are over, or that nothing needs any more.
 func (g *graces) endOver(ctx context.Context) error {
 	if _, err := g.endAll(ctx, "what was unpinned does not linger any more", func() (Ended, bool, error) {
 		return g.records.EndLingering(ctx, "", g.unpin)
 	}); err != nil {
 		return err
 	}
-	_, err := g.endAll(ctx, "what was put and never pinned is not kept any more", func() (Ended, bool, error) {
+	if _, err := g.endAll(ctx, "what was put and never pinned is not kept any more", func() (Ended, bool, error) {
 		return g.records.EndUploads(ctx, "", LooseGrace)
+	}); err != nil {
+		return err
+	}
+	_, err := g.endAll(ctx, "what was put and is pinned by now does not count twice any more", func() (Ended, bool, error) {
+		e, err := g.records.EndPinnedUploads(ctx)
+		return e, e.Graces == EndsAtOnce, err
 	})
 	return err
 }
@@ -96,9 +110,7 @@ func (g *graces) endAll(ctx context.Context, what string, end func() (Ended, boo
 	for more := true; more && err == nil; {
 		var e Ended
 		e, more, err = end()
-		if errors.Is(err, ErrInDoubt) {
-			g.drops.suspect()
-		}
+		g.drops.suspect(err)
 		g.drops.add(e.Released)
 		all.Graces += e.Graces
 		all.Blocks += e.Blocks
@@ -119,9 +131,9 @@ func (g *graces) wantRoom(err error) {
 }
 
 // giveWay makes room on a full disk, which err says: of what is dead already, then of what
-// lingers, then of uploads that are kept; of each what is oldest first. It reports whether there
-// is room then. It waits for that, but for roomWait at most. If nothing lingers and no upload is
-// kept it does nothing.
+// lingers, then of uploads that are kept; of each what is oldest first, and nothing that is younger
+// than FullGrace. It reports whether there is room then. It waits for that, but for roomWait at most.
+// If nothing lingers and no upload is kept it does nothing.
 func (g *graces) giveWay(ctx context.Context, err error) bool {
 	if !g.mayGive(ctx) {
 		return false
@@ -154,7 +166,7 @@ func (g *graces) mayGive(ctx context.Context) bool {
 		return false
 	}
 	g.mu.Lock()
-	known := !g.nothing.IsZero() && time.Since(g.nothing) < nothingFor
+	known := time.Now().Before(g.nothing)
 	g.mu.Unlock()
 	if known {
 		return false
@@ -167,10 +179,15 @@ func (g *graces) mayGive(ctx context.Context) bool {
 	if err != nil || u.Blocks > 0 {
 		return err == nil
 	}
+	g.noneFor(nothingFor)
+	return false
+}
+
+// noneFor notes that there is nothing to give way for some time.
+func (g *graces) noneFor(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.nothing = time.Now()
-	return false
+	g.nothing = time.Now().Add(d)
 }
 
 // make begins to make room, or joins those who wait for that: then it is not mine.
@@ -212,8 +229,11 @@ func (g *graces) clear(needs uint64) error {
 			return err
 		}
 		if round > 0 {
-			if ended, err := g.endOldest(missingRoom(err) << min(round-1, 10)); err != nil || !ended {
+			if ended, err := g.endOldest(missingRoom(err) << min(round-1, 10)); err != nil {
 				return err
+			} else if !ended { // all of it is too young
+				g.noneFor(graceLook)
+				return nil
 			}
 		}
 		ctx, cancel := context.WithTimeout(g.ctx, dropsWait)
@@ -236,9 +256,9 @@ func (g *graces) clear(needs uint64) error {
 // kept.
 func (g *graces) endOldest(bytes uint64) (ended bool, err error) {
 	left := bytes
-	once := func(end func(context.Context, uint64) (Ended, error)) func() (Ended, bool, error) {
+	once := func(end func(context.Context, time.Duration, uint64) (Ended, error)) func() (Ended, bool, error) {
 		return func() (Ended, bool, error) {
-			e, err := end(g.ctx, left)
+			e, err := end(g.ctx, FullGrace, left)
 			left -= min(left, e.Bytes)
 			return e, e.Graces == EndsAtOnce && left > 0, err
 		}

@@ -279,8 +279,14 @@ type disk struct {
 	room     atomic.Bool
 }
 
-// fill makes the disk full until so many more attempts are dropped.
+// fill makes the disk full until so many more attempts are dropped, once what lingers is old enough
+// to give way.
 func (d *disk) fill(drops int) {
+	time.Sleep(pin.FullGrace + 7*time.Second) // not just when a fetch that was begun before gives up
+	d.fillNow(drops)
+}
+
+func (d *disk) fillNow(drops int) {
 	d.drops = d.r.dropped() + drops
 	d.room.Store(false)
 	d.reclaims.Store(0)
@@ -379,6 +385,45 @@ func TestLingeringGivesWayToAFullDisk(t *testing.T) {
 	})
 }
 
+// What was unpinned or put a moment ago does not give way: it may be the only copy. Those that are
+// refused meanwhile have the disk reclaimed once a minute.
+func TestFreshGraceStaysOnAFullDisk(t *testing.T) {
+	var d disk
+	run(t, pin.Config{UnpinGrace: grace, Reclaim: func(ctx context.Context) error { return d.reclaim(ctx) }}, func(r *rig) {
+		t := r.t
+		d.r = r
+		u := r.upload(alice, 7, 3)
+		if err := errors.Join(u.Keep(t.Context()), u.Close()); err != nil {
+			t.Fatal(err)
+		}
+		r.lingersBig(1)
+		d.fillNow(1)
+		for range 9 {
+			for range 3 {
+				if _, err := r.Add(t.Context(), bob, pintest.DAGSpec(50)); !errors.Is(err, pin.ErrDiskFull) {
+					t.Errorf("what is fresh gives way: %v", err)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := d.reclaims.Load(); n != 9 {
+			t.Errorf("%d reclaims in 9 minutes", n)
+		}
+		r.lingers(1)
+		if n := r.held(); n != 1 {
+			t.Errorf("%d uploads are held", n)
+		}
+		d.fill(1)
+		r.add(bob, 50)
+		r.lingers(0)
+		d.fillNow(1)
+		r.add(bob, 51)
+		if n := r.held(); n != 0 {
+			t.Errorf("%d uploads are held, want none", n)
+		}
+	})
+}
+
 // Many who are refused at the same time have room made once.
 func TestRoomIsMadeOnce(t *testing.T) {
 	var d disk
@@ -473,6 +518,7 @@ func TestLingeringGivesWayToAFetch(t *testing.T) {
 		r0 = r
 		r.lingersBig(1)
 		r.lingersBig(2)
+		time.Sleep(pin.FullGrace)
 		r.net.set(dag(3), content{blocks: 3})
 		r.net.mu.Lock()
 		r.net.full = true

@@ -53,7 +53,9 @@ func (k *keeper) loop(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		began := time.Now()
-		if err := k.look(ctx); err != nil && ctx.Err() == nil {
+		err := k.look(ctx)
+		k.jobs.drops.suspect(err)
+		if err != nil && ctx.Err() == nil {
 			k.log.Error("look through what is kept of unfinished pins", "err", err)
 		}
 		pause = max(keepInterval, keepRest*time.Since(began))

@@ -82,6 +82,7 @@ func (s *scheduler) look(now time.Time) {
 		s.warnStuck(j, now, nil)
 	}
 	s.refill()
+	s.findAdrift(now)
 	s.noteSilent(now)
 	s.failLate(now)
 	s.tryBlocked()
@@ -192,6 +193,7 @@ func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job)
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = context.Cause(ctx) // whatever call met the end of ctx
 		}
+		s.drops.suspect(err)
 		s.ended(j, over, err)
 	})
 }

@@ -61,6 +61,9 @@ func (s *scheduler) deadline(j *job) (at time.Time) {
 // begun says that all of them are Pinning there, as far as is known.
 func (s *scheduler) spill(j *job, begun bool) {
 	s.forget(j)
+	if j.members.len() == 0 {
+		s.adrift = true
+	}
 	for m, w := range j.members.all() {
 		s.turns.SpillTried(m.account, w.created)
 		if !begun {

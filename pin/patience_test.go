@@ -170,6 +170,34 @@ func TestKeptForLongEnough(t *testing.T) {
 	}
 }
 
+// Starts do not make the time begin anew either if several requests wait for a DAG.
+func TestKeptForLongEnoughForSeveral(t *testing.T) {
+	for name, accounts := range map[string][]string{"of two accounts": {alice, bob}, "of one account": {alice, alice}} {
+		t.Run(name, func(t *testing.T) {
+			run(t, pin.Config{KeepPartial: 24 * time.Hour}, func(r *rig) {
+				r.net.set(dag(1), half)
+				var vs []pin.View
+				for _, account := range accounts {
+					vs = append(vs, r.add(account, 1))
+				}
+				for range 3 {
+					time.Sleep(7 * time.Hour)
+					r.Close()
+					r.recs.Records = r.recs.Reopen()
+					r.start()
+				}
+				for _, v := range vs {
+					r.after(0, v, pin.Pinning)
+				}
+				time.Sleep(4 * time.Hour)
+				for _, v := range vs {
+					r.after(0, v, pin.Failed)
+				}
+			})
+		})
+	}
+}
+
 // Each block that comes gives the source as long again.
 func TestSourceThatComesAndGoes(t *testing.T) {
 	run(t, pin.Config{KeepPartial: 24 * time.Hour, Seekers: 1}, func(r *rig) {

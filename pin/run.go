@@ -19,9 +19,6 @@ func (s *scheduler) run(ctx context.Context, j *job) (over bool, err error) {
 	defer leave()
 	over, err = s.try(ctx, j)
 	s.changes.tell(j.dag)
-	if errors.Is(err, ErrInDoubt) {
-		s.drops.suspect()
-	}
 	if over {
 		s.mu.Lock()
 		s.repairs.forget(j.dag)
@@ -33,9 +30,6 @@ func (s *scheduler) run(ctx context.Context, j *job) (over bool, err error) {
 // try is run without what surrounds it.
 func (s *scheduler) try(ctx context.Context, j *job) (over bool, err error) {
 	a, complete, err := s.begin(ctx, j)
-	if err == nil || errors.Is(err, ErrNotFound) {
-		s.drops.recheck(ctx)
-	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return true, nil // no request waits for it any more

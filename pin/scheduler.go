@@ -40,6 +40,10 @@ type scheduler struct {
 	attempts map[Attempt]*job // those that a run may be writing under
 	turns    *turns.Turns
 	refilled time.Time // when it was last checked whether more is to be read from disk
+	readAt   time.Time // after an error, when more is read again
+	unread   seldom    // such errors
+	adrift   bool      // see findAdrift
+	sought   time.Time // when findAdrift last looked
 	repairs  repairLog
 }
 
@@ -95,8 +99,10 @@ func (s *scheduler) enqueue(r Request, old bool) {
 		return
 	}
 	freshOrigins := j.hints.add(r)
-	j.moved = s.clock.Now() // a client is not blamed for a stall that began before it asked
-	j.restored = false
+	if !old || r.Status == Queued { // a client is not blamed for a stall that began before it asked
+		j.moved = s.clock.Now()
+		j.restored = false
+	}
 	w := waiter{created: r.Created, status: r.Status}
 	j.members.set(who, w)
 	switch j.State() {
@@ -138,6 +144,7 @@ func (s *scheduler) beginJoined(d DAG) {
 		s.beginning.RLock()
 		defer s.beginning.RUnlock()
 		_, _, err := s.work.Begin(s.ctx, d)
+		s.drops.suspect(err)
 		// If the error lasts, the job's own run meets and reports it.
 		if err != nil && !errors.Is(err, ErrNotFound) && s.ctx.Err() == nil {
 			s.log.Debug("begin for a request that joined", "cid", d, "err", err)
@@ -156,6 +163,8 @@ func (s *scheduler) left(r Request) {
 	defer s.mu.Unlock()
 	if j := s.jobs[r.DAG()]; j != nil {
 		s.leave(j, member{r.Account, r.ID})
+	} else {
+		s.adrift = true
 	}
 }
 

@@ -93,3 +93,43 @@ func TestPutOffPins(t *testing.T) {
 		}
 	})
 }
+
+// A request that is on disk alone has its turns also when the one by which its DAG was tried is gone.
+func TestSpilledPinOutlivesAnothers(t *testing.T) {
+	for name, spilled := range map[string]bool{"on disk": true, "in memory": false} { // where the DAG's job is then
+		t.Run(name, func(t *testing.T) {
+			run(t, pin.Config{Window: 2, Seekers: 2, StallTimeout: 10 * time.Hour}, func(r *rig) {
+				for n := range 4 { // as many as alice may keep in memory, and more
+					r.add(alice, 100+n)
+				}
+				time.Sleep(5 * time.Minute)
+				const count, shared = 40, 20
+				var own []pin.View
+				for n := range count { // only the ends of bob's queue are in memory
+					if n != shared {
+						r.net.set(dag(n), content{blocks: 2, delay: 5 * time.Second})
+					}
+					own = append(own, r.add(bob, n))
+					time.Sleep(time.Millisecond)
+				}
+				other := r.add(alice, shared)
+				for r.net.fetches(dag(shared)) == 0 {
+					time.Sleep(time.Second)
+				}
+				r.after(0, own[shared], pin.Pinning)
+				for spilled && !strings.HasPrefix(r.after(0, other, pin.Pinning).Info["status_details"], "put off") {
+					time.Sleep(time.Second)
+				}
+				if err := r.Remove(t.Context(), alice, other.ID); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				r.net.set(dag(shared), content{blocks: 2})
+				time.Sleep(time.Hour)
+				for _, v := range own {
+					r.after(0, v, pin.Pinned)
+				}
+			})
+		})
+	}
+}

@@ -46,7 +46,7 @@ type Upload struct {
 	blocks  uint64 // of those
 	here    amount // what came since then and was here before
 	empty   uint64 // empty blocks that came
-	waits   []member
+	waits   []View
 	closed  bool
 	refused error // what the account was refused for; nothing is taken after it
 	kept    bool  // what came is kept after Close, without a request
@@ -258,11 +258,12 @@ func (u *Upload) Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err 
 	return in.Lacks(ctx, root)
 }
 
-// HoldFor keeps what was put until the request is done, also after Close.
+// HoldFor keeps what was put until the request is done, also after Close. If the request is replaced by
+// another of the account for the same DAG, that one counts.
 func (u *Upload) HoldFor(v View) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.waits = append(u.waits, member{v.Account, v.ID})
+	u.waits = append(u.waits, v)
 }
 
 // Charged says that a request for all that was put so far is pinned: the account is charged
@@ -327,7 +328,7 @@ func (u *Upload) Close() error {
 
 // endIntake closes an intake. Its attempt is dropped once some requests are done; then it calls
 // then.
-func (m *Manager) endIntake(in Intake, waits []member, then func()) error {
+func (m *Manager) endIntake(in Intake, waits []View, then func()) error {
 	err := in.Close()
 	end := func() {
 		m.drops.ended(in.Attempt())
@@ -354,10 +355,9 @@ const (
 )
 
 // awaitDone waits until requests are done, or gone. It fails if the manager closes.
-func (m *Manager) awaitDone(all []member) error {
+func (m *Manager) awaitDone(all []View) error {
 	for pause := lookFirst; len(all) > 0; {
-		r, err := m.requests.Get(m.ctx, all[0].account, all[0].id)
-		if err == nil && r.Status.Done() || errors.Is(err, ErrNotFound) {
+		if m.isDone(all[0]) {
 			all = all[1:]
 			continue
 		}
@@ -369,6 +369,17 @@ func (m *Manager) awaitDone(all []member) error {
 		}
 	}
 	return nil
+}
+
+// isDone reports whether a request is done. One that is gone is done if no other of the account for its
+// DAG is under way. What cannot be read is not done.
+func (m *Manager) isDone(v View) bool {
+	r, err := m.requests.Get(m.ctx, v.Account, v.ID)
+	if !errors.Is(err, ErrNotFound) {
+		return err == nil && r.Status.Done()
+	}
+	page, err := m.requests.List(m.ctx, v.Account, Query{Statuses: []Status{Queued, Pinning}, DAGs: []DAG{v.DAG()}, Limit: 1})
+	return err == nil && len(page.Requests) == 0
 }
 
 // uploads counts what is being uploaded, by account.

@@ -99,6 +99,39 @@ func TestUploadIsHeldUntilPinned(t *testing.T) {
 	})
 }
 
+// What was uploaded is held until it is pinned also if its request is replaced by another for the same
+// DAG, as by a new name.
+func TestUploadIsHeldThroughReplace(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		t := r.t
+		u := r.upload(alice, 1, 3)
+		r.net.set(dag(1), content{}) // nothing of it was walked yet
+		v := r.add(alice, 1)
+		u.HoldFor(v)
+		if err := u.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"a name", "another"} {
+			s := pintest.DAGSpec(1)
+			s.Name = name
+			now, err := r.Replace(t.Context(), alice, v.ID, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v = now
+			time.Sleep(time.Minute)
+			if n := r.held(); n != 1 {
+				t.Fatalf("after it has %s, %d uploads are held", name, n)
+			}
+		}
+		r.net.set(dag(1), content{blocks: 3})
+		r.after(10*time.Second, v, pin.Pinned)
+		if n := r.held(); n != 0 {
+			t.Errorf("%d uploads are held after the end", n)
+		}
+	})
+}
+
 // An upload that goes on and on does not hold all that it was charged for: that is gone once it
 // is unpinned.
 func TestUploadLetsGoOfWhatIsCharged(t *testing.T) {

@@ -74,6 +74,23 @@ func TestWalkHoldsSoMany(t *testing.T) {
 	if text := string(a.body) + a.trailer.Get(headerStreamError); !strings.Contains(text, "too deep and wide") {
 		t.Errorf("refs answers %d, and behind that %v", a.status, a.trailer)
 	}
+	// So would names of any length.
+	chain := func(more ...entry) cid.Cid {
+		end := ipld.Node(leaf)
+		for range 300 {
+			end = w.dir(append([]entry{{strings.Repeat("n", 100<<10), end}}, more...)...)
+		}
+		w.pin("alice", end.Cid(), pin.Pinned)
+		return end.Cid()
+	}
+	a = w.ask("alice", "refs", arg(chain(entry{strings.Repeat("o", 100<<10), leaf}))+"&recursive=true")
+	if text := string(a.body) + a.trailer.Get(headerStreamError); !strings.Contains(text, "too deep and wide") {
+		t.Errorf("with long names refs answers %d, and behind that %v", a.status, a.trailer)
+	}
+	// What was followed is not held.
+	if n := bytes.Count(w.good("alice", "refs", arg(chain())+"&recursive=true"), []byte("\n")); n != 300 {
+		t.Errorf("of a chain of 300 links refs lists %d", n)
+	}
 }
 
 func TestDagGet(t *testing.T) {

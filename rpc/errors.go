@@ -27,8 +27,9 @@ const (
 )
 
 const (
-	retryBusy   = time.Second
-	retryClosed = 10 * time.Second // what a stop may take
+	retryBusy    = time.Second
+	retryClosed  = 10 * time.Second // what a stop may take
+	retryDamaged = 5 * time.Minute  // only a backup or a repair mends it
 )
 
 // failure is an error that is fit to be sent.
@@ -92,6 +93,10 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return f
 	case errors.Is(err, pin.ErrDiskFull):
 		return fail(http.StatusInsufficientStorage, codeNormal, "the server's disk is too full to take more pins")
+	case errors.Is(err, pin.ErrDamaged):
+		f := fail(http.StatusServiceUnavailable, codeNormal, "the server's database is damaged, and it takes no pins: its operator has to run `holdfast store verify`")
+		f.retryAfter = retryDamaged
+		return f
 	case errors.Is(err, pin.ErrClosed), errors.Is(err, auth.ErrUnavailable):
 		f := fail(http.StatusServiceUnavailable, codeNormal, "the server is shutting down or not ready: try again soon")
 		f.retryAfter = retryClosed

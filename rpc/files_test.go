@@ -15,6 +15,7 @@ import (
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
+	uio "github.com/ipfs/boxo/ipld/unixfs/io"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -204,6 +205,49 @@ func TestLs(t *testing.T) {
 	}
 }
 
+// A directory in shards is listed whole, and each time in the same order: a client that shows it part by
+// part would else miss some of it.
+func TestLsOfShardsHasAnOrder(t *testing.T) {
+	w := newWorld(t)
+	leaf := w.add(merkledag.NewRawNode([]byte("x")))
+	d, err := uio.NewHAMTDirectory(w.dag, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entries = 3000
+	for i := range entries {
+		if err := d.AddChild(t.Context(), fmt.Sprint("file ", i), leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := d.GetNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(root)
+	w.pin("alice", root.Cid(), pin.Pinned)
+	list := w.good("alice", "ls", arg(root.Cid())+"&stream=true")
+	for range 5 {
+		if again := w.good("alice", "ls", arg(root.Cid())+"&stream=true"); !bytes.Equal(list, again) {
+			t.Fatal("the order changes")
+		}
+	}
+	var all lsOutput
+	if err := json.Unmarshal(w.good("alice", "ls", arg(root.Cid())), &all); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, l := range all.Objects[0].Links {
+		names[l.Name] = true
+		if l.Hash != leaf.Cid().String() || l.Size != 1 || l.Type != unixfs.TFile {
+			t.Fatalf("it lists %+v", l)
+		}
+	}
+	if len(names) != entries || len(all.Objects[0].Links) != entries || bytes.Count(list, []byte("\n")) != entries {
+		t.Errorf("it lists %d names, and as a stream %d lines", len(names), bytes.Count(list, []byte("\n")))
+	}
+}
+
 func TestLsOfTooMuchIsRefused(t *testing.T) {
 	w := newWorld(t)
 	leaf := w.add(merkledag.NewRawNode([]byte("x")))
@@ -219,4 +263,19 @@ func TestLsOfTooMuchIsRefused(t *testing.T) {
 	if n := bytes.Count(w.good("alice", "ls", arg(d.Cid())+"&stream=true"), []byte("\n")); n != maxEntries+1 {
 		t.Errorf("as a stream it has %d entries", n)
 	}
+	// A few blocks can make very long answers, too: of names, and of where symlinks lead.
+	long := strings.Repeat("x", 100<<10)
+	named, symlink := w.dir(entry{long + "1", leaf}, entry{long + "2", leaf}, entry{long + "3", leaf}), w.symlink(long)
+	var links []entry
+	for i := range 300 {
+		links = append(links, entry{strconv.Itoa(i), symlink})
+	}
+	symlinks := w.dir(links...)
+	top := w.dir(entry{"named", named}, entry{"symlinks", symlinks})
+	w.pin("alice", top.Cid(), pin.Pinned)
+	path := "/ipfs/" + top.Cid().String()
+	w.refused("alice", "ls", strings.Repeat(arg(path+"/named")+"&", 99), http.StatusBadRequest, "ask for stream=true")
+	w.refused("alice", "ls", arg(path+"/symlinks"), http.StatusBadRequest, "ask for stream=true")
+	w.good("alice", "ls", arg(path+"/symlinks")+"&stream=true")
+	w.good("alice", "ls", arg(path+"/named"))
 }

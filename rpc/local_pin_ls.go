@@ -39,10 +39,10 @@ func localPinLs(q *call) error {
 		q.out.end()
 		return nil
 	}
-	keys := map[string]localPin{}
+	keys, size := map[string]localPin{}, listed{}
 	err := q.localPins(kind, func(p localPin) error {
-		if len(keys) >= maxEntries {
-			return cannot("more than %d pins are not listed in one answer: ask for stream=true", maxEntries)
+		if err := size.add("pins", p.Cid, p.Name, p.Details); err != nil {
+			return err
 		}
 		text := p.Cid
 		p.Cid = ""

@@ -99,6 +99,10 @@ func (q *call) isPinned(v pin.View) (bool, error) {
 // hold gives the request for a pin, or makes one. One that failed is left from a client that went
 // away, or from an answer that was cut off: it is removed and, unless anew is set, its failure told.
 func (q *call) hold(w written, name string, named, anew bool) (v pin.View, made bool, err error) {
+	return untilFound(func() (pin.View, bool, error) { return q.holdOnce(w, name, named, anew) })
+}
+
+func (q *call) holdOnce(w written, name string, named, anew bool) (v pin.View, made bool, err error) {
 	v, made, err = q.local.cfg.Pins.AddOnce(q.ctx, q.account, w.spec(name))
 	switch {
 	case err != nil || made:
@@ -131,22 +135,31 @@ func (q *call) toldFailure(v pin.View) error {
 	return cannot("pin: %s", v.Details)
 }
 
-// followed waits until a request is done, and returns it. It calls tell every tellEvery with what
-// is there. It fails after stall without a block more; 0 is never. If the client goes away, the
-// request is put off. One that fails is removed, unless its failure can only be told by cutting the
-// answer off: then the next pin/add tells it.
-func (q *call) followed(v pin.View, stall time.Duration, tell func(blocks, bytes uint64) error) (_ pin.View, err error) {
+// followed waits until a request is done, and returns it. changed tells of changes since v was read. It
+// calls tell every tellEvery with what is there. It fails after stall without a block more; 0 is never.
+// If the client goes away, the request is put off. One that fails is removed, unless its failure can
+// only be told by cutting the answer off: then the next pin/add tells it.
+func (q *call) followed(v pin.View, changed <-chan struct{}, stall time.Duration, tell func(blocks, bytes uint64) error) (_ pin.View, err error) {
 	if ok, err := q.isPinned(v); ok || err != nil {
 		return v, err
 	}
-	changed, end := q.local.cfg.Pins.Changed(v.DAG())
-	defer end()
 	leave := q.local.off.follow(aPin{q.account, v.Root, v.ID})
 	defer func() { leave(v.Status) }()
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	most, at := uint64(0), time.Now()
 	for {
+		if q.Stopping != nil && q.Stopping() {
+			return v, pin.ErrClosed
+		}
+		ticked := false
+		select {
+		case <-q.ctx.Done():
+			return v, context.Cause(q.ctx)
+		case <-changed:
+		case <-tick.C:
+			ticked = true
+		}
 		next, err := q.Pins.Get(q.ctx, q.account, v.ID)
 		if errors.Is(err, pin.ErrNotFound) {
 			v.Status = pin.Failed // there is nothing to put off
@@ -163,25 +176,19 @@ func (q *call) followed(v pin.View, stall time.Duration, tell func(blocks, bytes
 			}
 			return v, q.toldFailure(v)
 		}
-		if q.Stopping != nil && q.Stopping() {
-			return v, pin.ErrClosed
+		if !ticked {
+			continue
 		}
-		select {
-		case <-q.ctx.Done():
-			return v, context.Cause(q.ctx)
-		case <-changed:
-		case <-tick.C:
-			blocks, _ := strconv.ParseUint(v.Info["blocks"], 10, 64) // none yet is 0
-			bytes, _ := strconv.ParseUint(v.Info["bytes"], 10, 64)
-			if blocks > most {
-				most, at = blocks, time.Now()
-			}
-			if stall > 0 && time.Since(at) >= stall {
-				return v, cannot("pin: no block came for %v: %s", stall, v.Info["status_details"])
-			}
-			if err := tell(blocks, bytes); err != nil {
-				return v, err
-			}
+		blocks, _ := strconv.ParseUint(v.Info["blocks"], 10, 64) // none yet is 0
+		bytes, _ := strconv.ParseUint(v.Info["bytes"], 10, 64)
+		if blocks > most {
+			most, at = blocks, time.Now()
+		}
+		if stall > 0 && time.Since(at) >= stall {
+			return v, cannot("pin: no block came for %v: %s", stall, v.Info["status_details"])
+		}
+		if err := tell(blocks, bytes); err != nil {
+			return v, err
 		}
 	}
 }
@@ -249,11 +256,14 @@ func (q *call) pinAs(w written, name string, named bool, stall time.Duration, te
 			return v, cannot("pin: %s already pinned recursively", w.cid)
 		}
 	}
+	// Before the request is made, so that nothing has to be read again until there is a change.
+	changed, end := q.local.cfg.Pins.Changed(pin.DAGOf(w.root()))
+	defer end()
 	if v, _, err = q.hold(w, name, named, false); err != nil {
 		return v, err
 	}
-	if v, err = q.followed(v, stall, tell); err != nil || w.kind == direct {
-		return v, err
+	if v, err = q.followed(v, changed, stall, tell); err != nil || w.kind == direct || w.cid.Type() == cid.Raw {
+		return v, err // of bytes alone, a direct pin is the same request
 	}
 	_, err = q.unpinAs(written{w.cid, direct})
 	return v, err

@@ -261,7 +261,7 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 		}
 		ended <- err
 	}()
-	<-w.followed
+	await(t, func() bool { return len(w.requests(me)) == 1 })
 	if all := w.local.off.due(farAway); len(all) != 0 {
 		t.Errorf("it is put off while somebody waits: %v", all)
 	}

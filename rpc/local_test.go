@@ -144,7 +144,16 @@ func (w *localWorld) UnpinRequest(ctx context.Context, account, id string) error
 
 func (w *localWorld) Repairing(context.Context, pin.DAG) (bool, error) { return w.repairs, nil }
 
+// Changed tells at once of what onGet changes.
 func (w *localWorld) Changed(pin.DAG) (<-chan struct{}, func()) {
+	w.world.mu.Lock()
+	defer w.world.mu.Unlock()
+	if w.onGet != nil {
+		select {
+		case w.change <- struct{}{}:
+		default:
+		}
+	}
 	w.followed <- struct{}{}
 	return w.change, func() {}
 }

@@ -1,23 +1,47 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/boxo/ipld/unixfs/hamt"
 	uio "github.com/ipfs/boxo/ipld/unixfs/io"
 	unixfspb "github.com/ipfs/boxo/ipld/unixfs/pb"
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 )
 
-// maxEntries is how many entries an ls that does not stream may have, in about 25 MiB.
-const maxEntries = 100_000
+const (
+	// maxEntries is how many entries a list that is not streamed may have, in about 25 MiB, and
+	// maxTexts is how many bytes their names may have together, and whatever else has no length of its
+	// own: a few blocks may be listed again and again.
+	maxEntries = 100_000
+	maxTexts   = 25 << 20
+)
+
+// listed is how much is in a list that is not streamed.
+type listed struct{ entries, texts int }
+
+// add counts an entry with its texts. It fails if there is too much.
+func (l *listed) add(what string, texts ...string) error {
+	for _, s := range texts {
+		l.texts += len(s)
+	}
+	switch l.entries++; {
+	case l.entries > maxEntries:
+		return cannot("more than %d %s are not listed in one answer: ask for stream=true", maxEntries, what)
+	case l.texts > maxTexts:
+		return cannot("%s with more than %d bytes of names are not listed in one answer: ask for stream=true", what, maxTexts)
+	}
+	return nil
+}
 
 type (
 	lsLink struct {
@@ -39,7 +63,7 @@ type (
 func ls(q *call) error {
 	children := q.values.is("resolve-type", true) || q.values.is("size", true)
 	stream := q.values.is("stream", false)
-	all, count := lsOutput{Objects: []lsObject{}}, 0
+	all, size := lsOutput{Objects: []lsObject{}}, listed{}
 	for _, arg := range q.args {
 		links := []lsLink{}
 		err := q.entries(arg, func(l *ipld.Link) error {
@@ -50,8 +74,8 @@ func ls(q *call) error {
 			if stream {
 				return q.out.emit(lsOutput{[]lsObject{{arg, []lsLink{entry}}}})
 			}
-			if count++; count > maxEntries {
-				return cannot("more than %d entries are not listed in one answer: ask for stream=true", maxEntries)
+			if err := size.add("entries", entry.Name, entry.Target); err != nil {
+				return err
 			}
 			links = append(links, entry)
 			return nil
@@ -69,35 +93,78 @@ func ls(q *call) error {
 	return q.out.one(all)
 }
 
-// entries calls each with the links of a directory, or of what is no directory.
+// entries calls each with the links of a directory, or of what is no directory. Their order is that of
+// the blocks, and always the same: clients look at a directory part by part.
 func (q *call) entries(arg string, each func(*ipld.Link) error) error {
-	nd, _, err := q.node(arg)
+	nd, f, err := q.node(arg)
 	if err != nil {
 		return err
 	}
-	dir, err := uio.NewDirectoryFromNode(q.dag, nd)
-	if errors.Is(err, uio.ErrNotADir) {
-		for _, l := range nd.Links() {
-			if err := each(l); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err != nil {
+	_, err = uio.NewDirectoryFromNode(q.dag, nd)
+	if err != nil && !errors.Is(err, uio.ErrNotADir) {
 		return content(err)
 	}
-	ctx, cancel := context.WithCancel(q.ctx) // ends what boxo reads ahead
-	defer cancel()
-	for l := range dir.EnumLinksAsync(ctx) {
-		if l.Err != nil {
-			return content(l.Err)
-		}
-		if err := each(l.Link); err != nil {
+	if err == nil && isShard(nd) {
+		return q.shardEntries(f.cid, each)
+	}
+	for _, l := range nd.Links() {
+		if err := each(l); err != nil {
 			return err
 		}
 	}
-	return q.ctx.Err()
+	return nil
+}
+
+func isShard(nd ipld.Node) bool {
+	pb, ok := nd.(*merkledag.ProtoNode)
+	if !ok {
+		return false
+	}
+	file, err := unixfs.FSNodeFromBytes(pb.Data())
+	return err == nil && file.Type() == unixfs.THAMTShard
+}
+
+// shardEntries calls each with the entries of a directory that is in shards, shard by shard.
+func (q *call) shardEntries(root cid.Cid, each func(*ipld.Link) error) error {
+	shards := map[cid.Cid]struct{}{root: {}} // a shard comes once, unless somebody wants us to go around
+	return walk{links: q.shardLinks, enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
+		if e.name != "" {
+			return false, each(&ipld.Link{Name: e.name, Size: e.size, Cid: e.cid})
+		}
+		if _, again := shards[e.cid]; again {
+			return false, nil
+		}
+		shards[e.cid] = struct{}{}
+		if len(shards) > maxSeen {
+			return false, cannot("a directory of more than %d shards is not listed", maxSeen)
+		}
+		return true, nil
+	}}.run(q, root)
+}
+
+// shardLinks is walk.links for the shards of a directory. The names are those of entries; a shard
+// below has none.
+func (q *call) shardLinks(b blocks.Block) ([]edge, error) {
+	nd, err := q.dag.Get(q.ctx, b.Cid())
+	if err != nil {
+		return nil, content(err)
+	}
+	if _, err := hamt.NewHamtFromDag(q.dag, nd); err != nil {
+		return nil, content(err)
+	}
+	file, err := unixfs.FSNodeFromBytes(nd.(*merkledag.ProtoNode).Data())
+	if err != nil {
+		return nil, content(err)
+	}
+	prefix := len(strconv.FormatUint(file.Fanout()-1, 16)) // the place in the shard, before the name
+	edges := make([]edge, len(nd.Links()))
+	for i, l := range nd.Links() {
+		if len(l.Name) < prefix {
+			return nil, cannot("invalid link name %q in a shard of the directory", shorten(l.Name))
+		}
+		edges[i] = edge{name: l.Name[prefix:], size: l.Size, cid: l.Cid}
+	}
+	return edges, nil
 }
 
 // entry describes what a link leads to.

@@ -35,20 +35,20 @@ func pinLs(q *call) error {
 	case kind != recursive && kind != direct && kind != indirect && kind != anyType:
 		return refuse("invalid type '%s', must be one of {direct, indirect, recursive, all}", shorten(kind))
 	}
-	stream, keys := q.values.is("stream", false), map[string]pinType{}
+	stream, keys, size := q.values.is("stream", false), map[string]pinType{}, listed{}
 	emit := func(c cid.Cid, kind, name string) error {
 		if !q.values.is("names", q.values["name"] != "") {
 			name = ""
 		}
 		text := q.cids.Encode(c)
-		_, again := keys[text]
-		switch {
-		case again:
+		if _, again := keys[text]; again {
 			return nil // the account has another request for it, which is newer
-		case len(keys) < maxEntries:
+		}
+		err := size.add("pins", text, name)
+		if err == nil {
 			keys[text] = pinType{kind, name}
-		case !stream:
-			return cannot("more than %d pins are not listed in one answer: ask for stream=true", maxEntries)
+		} else if !stream {
+			return err
 		}
 		if !stream {
 			return nil

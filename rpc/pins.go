@@ -122,6 +122,10 @@ func canPin(c cid.Cid) error {
 // requestFor finds the account's request for a DAG, or makes one. One that has another name, or
 // failed, is replaced.
 func (q *call) requestFor(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
+	return untilFound(func() (pin.View, bool, error) { return q.findOrMake(c, name, named) })
+}
+
+func (q *call) findOrMake(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
 	s := pin.Spec{CID: c.String(), Root: c, Name: name}
 	page, err := q.Pins.List(q.ctx, q.account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{s.DAG()}, Limit: 1})
 	if err != nil {
@@ -141,6 +145,20 @@ func (q *call) requestFor(c cid.Cid, name string, named bool) (v pin.View, made 
 	s.Meta, s.Origins, s.From = v.Meta, v.Origins, v.From
 	v, err = q.Pins.Replace(q.ctx, q.account, v.ID, s)
 	return v, true, err
+}
+
+// replaceTries is how often a request is looked for whose predecessors other calls take away.
+const replaceTries = 16
+
+// untilFound calls find, which may replace a request, again as long as another call removes or
+// replaces that one first.
+func untilFound(find func() (v pin.View, made bool, err error)) (v pin.View, made bool, err error) {
+	for range replaceTries {
+		if v, made, err = find(); !errors.Is(err, pin.ErrNotFound) {
+			return v, made, err
+		}
+	}
+	return v, made, cannot("pin: other calls remove or replace the request again and again")
 }
 
 // pinned waits until a request is pinned, and returns it. It calls progress with what is

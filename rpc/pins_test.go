@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -117,6 +118,7 @@ func TestPinAddFails(t *testing.T) {
 		{&pin.QuotaError{Pins: true, Used: 3, Limit: 3}, http.StatusConflict, "quota of pins"},
 		{pin.ErrDiskFull, http.StatusInsufficientStorage, "too full"},
 		{pin.ErrTooFast, http.StatusTooManyRequests, "slow down"},
+		{errors.Join(pin.ErrUnwritable, pin.ErrDamaged), http.StatusServiceUnavailable, "holdfast store verify"},
 		{pin.ErrInDoubt, http.StatusInternalServerError, "look before you ask again"},
 	} {
 		w.refuse = tt.err
@@ -141,6 +143,40 @@ func TestPinAddFails(t *testing.T) {
 	}
 	if got := w.requests("dora"); len(got) != 0 {
 		t.Errorf("what was refused left %q", got)
+	}
+}
+
+// A request that is to be replaced may be gone by then: another call removed or replaced it.
+func TestPinAddBesideAnother(t *testing.T) {
+	local := newLocalWorld(t)
+	for who, w := range map[string]*world{"alice": newWorld(t), me: local.world} {
+		w.onGet = becomes(pin.Pinned, "")
+		root := w.dir().Cid()
+		for _, status := range []pin.Status{pin.Pinned, pin.Failed} {
+			if who == me && status == pin.Failed { // which is told, and not replaced
+				continue
+			}
+			for did, another := range map[string]func(id string) error{
+				"removed": func(id string) error { return w.Remove(t.Context(), who, id) },
+				"replaced": func(id string) error {
+					_, err := w.Replace(t.Context(), who, id, pin.Spec{CID: root.String(), Root: root, Name: "theirs"})
+					return err
+				},
+			} {
+				w.pins[who] = nil
+				w.pin(who, root, status)
+				id := w.pins[who][0].ID
+				w.onReplace = func() {
+					if err := another(id); err != nil {
+						t.Error(err)
+					}
+				}
+				w.good(who, "pin/add", arg(root)+"&name=ours")
+				if got := w.requests(who); !slices.Equal(got, []string{"ours pinned"}) {
+					t.Errorf("%s, whose %s request was %s, has %q", who, status, did, got)
+				}
+			}
+		}
 	}
 }
 

@@ -59,9 +59,11 @@ type world struct {
 	onGet  func(*pin.View)
 	onList func(page int) error // nil is nothing; pages of a call count from 1
 	refuse error                // of Add
-	denied func(path string) error
-	onPut  func(blocks int) error // of an upload, nil is nothing
-	live   int                    // uploads that are not closed
+	// onReplace is called before a request is replaced, and forgotten.
+	onReplace func()
+	denied    func(path string) error
+	onPut     func(blocks int) error // of an upload, nil is nothing
+	live      int                    // uploads that are not closed
 	// providers and connections are what the network has.
 	providers   []peer.AddrInfo
 	connections []Connection
@@ -209,6 +211,10 @@ func (w *world) Add(_ context.Context, account string, s pin.Spec) (pin.View, er
 }
 
 func (w *world) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
+	if on := w.onReplace; on != nil {
+		w.onReplace = nil
+		on()
+	}
 	if err := w.Remove(ctx, account, id); err != nil {
 		return pin.View{}, err
 	}

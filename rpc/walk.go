@@ -9,7 +9,7 @@ const (
 	// maxSeen is how many CIDs a call remembers, in about 25 MiB.
 	maxSeen = 250_000
 	// maxHeld is how many links a walk holds that it has not followed yet, in about as
-	// much. A file of 1 TiB in blocks of 4 KiB, read in order, has 20,000; a chain of the
+	// much; a long name counts as several. A file of 1 TiB in blocks of 4 KiB, read in order, has 20,000; a chain of the
 	// largest blocks there are would take gigabytes.
 	maxHeld = 400_000
 )
@@ -17,8 +17,12 @@ const (
 // edge is a link of a block.
 type edge struct {
 	name string // of dag-pb; "" where it does not matter
+	size uint64 // as the link says; 0 where it does not matter
 	cid  cid.Cid
 }
+
+// held is what the link counts of maxHeld.
+func (e edge) held() int { return 1 + len(e.name)/64 }
 
 // walk is a way through a DAG: each block before what it links to, in the order of links.
 type walk struct {
@@ -34,13 +38,14 @@ type walk struct {
 func (w walk) run(q *call, root cid.Cid) error {
 	type level struct {
 		from  cid.Cid
-		links []edge
+		depth int    // of what its links lead to
+		links []edge // those that are left, one at least
 	}
 	var (
-		path []level // from the root down, with the links that are left
+		path []level // from the root down, without those whose links were all followed
 		held int
 	)
-	open := func(c cid.Cid) error {
+	open := func(c cid.Cid, depth int) error {
 		b, err := q.block(q.ctx, c)
 		if err != nil {
 			return err
@@ -54,13 +59,18 @@ func (w walk) run(q *call, root cid.Cid) error {
 		if err != nil {
 			return err
 		}
-		if held += len(links); held > maxHeld {
-			return cannot("what is below %s is too deep and wide at once: more than %d links are open", root, maxHeld)
+		for _, e := range links {
+			held += e.held()
 		}
-		path = append(path, level{c, links})
+		if held > maxHeld {
+			return cannot("what is below %s is too deep and wide at once: more than %d links are open, or fewer with long names", root, maxHeld)
+		}
+		if len(links) > 0 {
+			path = append(path, level{c, depth, links})
+		}
 		return nil
 	}
-	if err := open(root); err != nil {
+	if err := open(root, 1); err != nil {
 		return err
 	}
 	for len(path) > 0 {
@@ -68,19 +78,18 @@ func (w walk) run(q *call, root cid.Cid) error {
 			return err
 		}
 		top := &path[len(path)-1]
-		if len(top.links) == 0 {
+		from, depth, next := top.from, top.depth, top.links[0]
+		top.links[0] = edge{} // its name is not held any more
+		if top.links = top.links[1:]; len(top.links) == 0 {
 			path = path[:len(path)-1]
-			continue
 		}
-		next := top.links[0]
-		top.links = top.links[1:]
-		held--
-		deeper, err := w.enter(top.from, next, len(path))
+		held -= next.held()
+		deeper, err := w.enter(from, next, depth)
 		if err != nil {
 			return err
 		}
 		if deeper {
-			if err := open(next.cid); err != nil {
+			if err := open(next.cid, depth+1); err != nil {
 				return err
 			}
 		}
@@ -107,7 +116,7 @@ func (q *call) namedLinks(b blocks.Block) ([]edge, error) {
 	links := nd.Links()
 	edges := make([]edge, len(links))
 	for i, l := range links {
-		edges[i] = edge{l.Name, l.Cid}
+		edges[i] = edge{name: l.Name, cid: l.Cid}
 	}
 	return edges, nil
 }

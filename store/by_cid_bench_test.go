@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // BenchmarkByCID unpins what is not pinned, and looks for what is, in an account of 5,000 pins,
-// while 100 pins write their blocks. It reports the 99th percentile, in microseconds.
+// and for an account, while 100 pins write their blocks. It reports the 99th percentile, in microseconds.
 //
 //	go test -run '^$' -bench ByCID -benchtime 20000x ./store
 func BenchmarkByCID(b *testing.B) {
@@ -68,6 +69,13 @@ func BenchmarkByCID(b *testing.B) {
 		"UnpinOfWhatIsNotPinned": func(i int) error {
 			if err := pins.Unpin(ctx, roomtest.Account, pintest.DAGSpec(1<<30+i).Root); !errors.Is(err, pin.ErrNotFound) {
 				return errors.New("it is pinned")
+			}
+			return nil
+		},
+		"Account": func(int) error { // as each call looks for it
+			_, err := s.AccountByEmail(ctx, "nobody@example.org")
+			if !errors.Is(err, auth.ErrNoAccount) {
+				return errors.New("there is an account")
 			}
 			return nil
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,7 +151,24 @@ func TestKeptUploadIsServed(t *testing.T) {
 	if n := w.net.Asked(); n > 0 {
 		t.Errorf("%d blocks were asked for", n)
 	}
-	e, _, err := s.EndUploads(t.Context(), roomtest.Account, 0)
+	// What is pinned does not count twice. What is not stays.
+	e, err := s.EndPinnedUploads(t.Context())
+	if must(t, err); e.Graces != 1 || e.Blocks != uint64(len(tree)) {
+		t.Errorf("%+v is pinned, want the one of %d blocks", e, len(tree))
+	}
+	for _, a := range e.Released {
+		must(t, s.Drop(t.Context(), a))
+	}
+	if sum, err := s.KeptUploads(t.Context(), roomtest.Account); err != nil || sum.Blocks != uint64(len(alone)) {
+		t.Errorf("then %+v are kept, %v", sum, err)
+	}
+	reclaimAll(t, s)
+	wantNeeded(t, s, tree, true)
+	wantNeeded(t, s, alone, true)
+	if e, err = s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 0 {
+		t.Errorf("then %+v is pinned, %v", e, err)
+	}
+	e, _, err = s.EndUploads(t.Context(), roomtest.Account, 0)
 	must(t, err)
 	for _, a := range e.Released {
 		must(t, s.Drop(t.Context(), a))
@@ -188,7 +206,7 @@ func TestKeepUpload(t *testing.T) {
 	if sum, err := s.KeptUploads(t.Context(), ""); err != nil || sum.Bytes != 10 {
 		t.Errorf("kept are %+v, %v", sum, err)
 	}
-	e, err := s.EndOldestUploads(t.Context(), 0)
+	e, err := s.EndOldestUploads(t.Context(), 0, 0)
 	if must(t, err); len(e.Released) != 1 || e.Released[0] != a {
 		t.Errorf("ended %+v", e)
 	}
@@ -201,8 +219,10 @@ func TestKeepUpload(t *testing.T) {
 func TestLingeringGivesWay(t *testing.T) {
 	const mib = 1 << 20
 	disk := uint64(1 << 40)
+	var later atomic.Int64 // by how much the clock is ahead
 	s := openServed(t, t.TempDir(), Config{
 		MinFreeSpace: 320 * mib, Reserve: 256 * mib,
+		Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
 		FreeSpace: func(dir string) (uint64, error) {
 			used, err := space.DiskUse(dir)
 			return disk - min(used, disk), err
@@ -259,7 +279,8 @@ func TestLingeringGivesWay(t *testing.T) {
 		t.Errorf("%+v lingers, %v, want the other one", l, err)
 	}
 	must(t, pins.Unpin(t.Context(), roomtest.Account, roots[0])) // it is the younger one now
-	pinned(roots[3])                                             // the request is taken, and the fetch has room
+	later.Store(int64(pin.FullGrace))
+	pinned(roots[3]) // the request is taken, and the fetch has room
 	if l, err := pins.Lingering(t.Context()); err != nil || l.DAGs != 1 {
 		t.Errorf("%+v lingers, %v, want one of two", l, err)
 	}

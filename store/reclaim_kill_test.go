@@ -234,7 +234,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		return nil // another was faster
 	}
 	if rng.IntN(3) == 0 {
-		e, err := s.requestRecords.EndOldest(ctx, 1)
+		e, err := s.requestRecords.EndOldest(ctx, 0, 1)
 		if err != nil {
 			return err
 		}
@@ -286,7 +286,7 @@ func uploadAndDrop(ctx context.Context, s *Store, f *family, root cid.Cid, share
 	if err := in.Close(); err != nil {
 		return err
 	}
-	e, err := s.held.EndOldestUploads(ctx, uint64(rng.IntN(3)))
+	e, err := s.held.EndOldestUploads(ctx, 0, uint64(rng.IntN(3)))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,8 +103,10 @@ func (u *UI) list(c *call, v pin.View, path string, skip int) (listing, error) {
 	if err != nil {
 		return l, err
 	}
+	ctx, stop := context.WithCancel(r.Context())
+	defer stop()
 	n := 0
-	w := &lineReader{recorder: recorder{header: http.Header{}}, line: func(line []byte) error {
+	w := &lineReader{recorder: recorder{header: http.Header{}}, stop: stop, line: func(line []byte) error {
 		var out struct {
 			Objects []struct {
 				Links []struct {
@@ -130,7 +133,7 @@ func (u *UI) list(c *call, v pin.View, path string, skip int) (listing, error) {
 		}
 		return nil
 	}}
-	u.API.ServeHTTP(w, r)
+	u.API.ServeHTTP(w, r.WithContext(ctx))
 	switch {
 	case errors.Is(w.err, errEnough):
 	case w.status >= 400:
@@ -149,10 +152,16 @@ var errEnough = errors.New("there are enough entries")
 type lineReader struct {
 	recorder
 	line func([]byte) error
+	stop func() // ends the request, as a client does that hangs up
 	err  error
 }
 
-func (w *lineReader) Write(b []byte) (int, error) {
+func (w *lineReader) Write(b []byte) (n int, err error) {
+	defer func() {
+		if w.err != nil {
+			w.stop()
+		}
+	}()
 	w.WriteHeader(http.StatusOK)
 	if w.err != nil {
 		return 0, w.err
@@ -277,8 +286,10 @@ func (u *UI) passOn(c *call, to, media, disposition string) error {
 		return err
 	}
 	// The session may end in the middle of a download, and then it ends too.
-	r = r.WithContext(c.ctx)
-	w := &passer{out: c.Response(), head: c.Request().Method == http.MethodHead, header: http.Header{}, media: media, disposition: disposition}
+	ctx, stop := context.WithCancel(c.ctx)
+	defer stop()
+	r = r.WithContext(ctx)
+	w := &passer{out: c.Response(), stop: stop, head: c.Request().Method == http.MethodHead, header: http.Header{}, media: media, disposition: disposition}
 	u.API.ServeHTTP(w, r)
 	if w.status >= 400 {
 		return c.apiFailed(w.status, w.header, w.problem.Bytes())
@@ -296,7 +307,8 @@ var errHead = errors.New("only the headers are wanted")
 // passer passes a good answer on, without its headers, and keeps a bad one.
 type passer struct {
 	out                *echo.Response
-	head               bool // nobody gets more than the headers
+	head               bool   // nobody gets more than the headers
+	stop               func() // ends the request, as a client does that hangs up
 	header             http.Header
 	status             int
 	problem            bytes.Buffer
@@ -329,6 +341,7 @@ func (w *passer) Write(b []byte) (int, error) {
 		return w.problem.Write(b)
 	}
 	if w.head {
+		w.stop()
 		return 0, errHead
 	}
 	return w.out.Write(b)

@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -236,10 +237,9 @@ func (s *stream) changed(key, event, data string) error {
 func (s *stream) send(event, data string) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "event: %s\n", event)
-	for line := range bytes.Lines([]byte(data)) {
-		b.WriteString("data: ")
-		b.Write(bytes.TrimRight(line, "\r\n"))
-		b.WriteByte('\n')
+	// To a browser a carriage return alone ends a line, too.
+	for line := range strings.Lines(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(data)) {
+		b.WriteString("data: " + strings.TrimSuffix(line, "\n") + "\n")
 	}
 	b.WriteByte('\n')
 	return s.write(b.String())

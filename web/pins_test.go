@@ -188,3 +188,26 @@ func TestLivePage(t *testing.T) {
 	r.pin(ben, otherCID, "new")
 	b.events(strings.ReplaceAll(live[1], "&amp;", "&"), "event: newer", "data: 1")
 }
+
+// A name cannot end a line of a stream of events: what follows would be an event of its own.
+func TestLivePageOfHostileNames(t *testing.T) {
+	r := newRig(t)
+	v := r.pin(ben, someCID, "a\rdata: b\r\revent: over\rdata: sign in elsewhere")
+	r.pins.set(func(v *pin.View) { v.Status = pin.Pinning }, nil)
+	b := r.as(ben)
+	for _, path := range []string{"/ui/pins/live", "/ui/pins/" + v.ID + "/live"} {
+		stream := b.open(path)
+		defer stream.Close()
+		lines := bufio.NewScanner(stream)
+		named := false
+		for !named && lines.Scan() {
+			named = strings.Contains(lines.Text(), "sign in elsewhere")
+			if strings.Contains(lines.Text(), "\r") || named && !strings.HasPrefix(lines.Text(), "data: ") {
+				t.Errorf("%s has the line %q", path, lines.Text())
+			}
+		}
+		if !named {
+			t.Errorf("%s does not have the name: %v", path, lines.Err())
+		}
+	}
+}

@@ -61,6 +61,7 @@ type rig struct {
 	server  *httptest.Server
 	blocks  blockstore.Blockstore
 	ids     map[string]string // of the accounts, by address
+	onPut   func(data []byte) error // of an upload; nil is nothing
 }
 
 // watchedPins lets a test change what a view says, and fail.
@@ -313,6 +314,11 @@ func (r *rig) content(e *echo.Echo) {
 type intake struct{ r *rig }
 
 func (in intake) Put(ctx context.Context, c cid.Cid, data []byte) error {
+	if in.r.onPut != nil {
+		if err := in.r.onPut(data); err != nil {
+			return err
+		}
+	}
 	b, err := blocks.NewBlockWithCid(data, c)
 	if err != nil {
 		return err
@@ -417,6 +423,16 @@ func (a answer) must(t *testing.T, status int, texts ...string) answer {
 		}
 	}
 	return a
+}
+
+// noFaults fails the test if the log has a fault.
+func (r *rig) noFaults() {
+	r.t.Helper()
+	for line := range strings.Lines(r.lines.String()) {
+		if strings.Contains(line, "level=ERROR") {
+			r.t.Errorf("the log has %s", line)
+		}
+	}
 }
 
 var errCheese = errors.New("the disk is made of cheese")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -256,7 +258,7 @@ func (u *UI) uploadSome(c *call, sent *sentFiles) (root string, err error) {
 	r.Body = from
 	r.ContentLength = -1
 	r.Header.Set(echo.HeaderContentType, body.FormDataContentType())
-	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, line: func(line []byte) (err error) {
+	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, stop: cancel, line: func(line []byte) (err error) {
 		root, err = readRoot(root, line)
 		return err
 	}}, c.Response()}
@@ -295,6 +297,12 @@ type connected struct {
 }
 
 func (w *connected) Unwrap() http.ResponseWriter { return w.out }
+
+// Hijack refuses: the connection is that of the dashboard, which has not answered yet. The RPC
+// would end its own answer on it.
+func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, http.ErrNotSupported
+}
 
 // command is the command of the RPC that the files are for.
 func (s *sentFiles) command() string {

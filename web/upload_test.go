@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // sentPart is a part of a form that is sent.
@@ -151,6 +152,26 @@ func TestBadUploads(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.withToken(raw).send([]sentPart{{"file", "a", "a"}}).must(t, http.StatusForbidden)
+}
+
+// An upload that fails after some of its files are told has the answer of the dashboard, while the
+// browser still sends.
+func TestUploadFailsInTheMiddle(t *testing.T) {
+	r := newRig(t)
+	b := r.as(ben)
+	r.onPut = func(data []byte) error {
+		if bytes.HasPrefix(data, []byte("too much")) {
+			return &pin.QuotaError{}
+		}
+		return nil
+	}
+	parts := []sentPart{{"path", "d%2Fa", "fits"}, {"path", "d%2Fb", "too much" + strings.Repeat("x", 1<<20)}, {"path", "d%2Fc", strings.Repeat("x", 8<<20)}}
+	b.send(parts).must(t, http.StatusBadRequest, "quota", "<main")
+	a := b.send(parts, "Accept", "application/json").must(t, http.StatusBadRequest, "quota")
+	if !json.Valid([]byte(a.body)) {
+		t.Errorf("the script gets %s", a.body)
+	}
+	b.get("/ui/pins").must(t, http.StatusOK, "Nothing is pinned yet")
 }
 
 // An upload that breaks off is no pin.

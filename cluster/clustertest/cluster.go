@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/multiformats/go-multiaddr"
 )
 
 // Pin is a pin of the pinset.
@@ -263,8 +265,8 @@ func pinOf(cid string, get func(string) string, keys map[string][]string) (p Pin
 	if s := get("origins"); s != "" {
 		p.Origins = strings.Split(s, ",")
 		for _, o := range p.Origins {
-			if !strings.Contains(o, "/p2p/") {
-				return p, nil, fmt.Errorf("origin %s has no peer ID", o)
+			if _, err := multiaddr.NewMultiaddr(o); err != nil || !strings.Contains(o, "/p2p/") {
+				return p, nil, fmt.Errorf("origin %s cannot be read, or has no peer ID: %w", o, err)
 			}
 		}
 	}

@@ -43,6 +43,14 @@ func (n *Node) BeKubo() {
 	n.agent = "kubo/0.43.0"
 }
 
+// Replace puts another node in the place of this one, with nothing pinned, at the same address.
+func (n *Node) Replace() {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	n.ID += "again"
+	clear(n.pins)
+}
+
 // Has reports whether the node has a DAG pinned.
 func (n *Node) Has(cid string) bool {
 	n.c.mu.Lock()

@@ -25,7 +25,7 @@ func TestBackupIsSyncedBeforeItCounts(t *testing.T) {
 	k := newBlockStore(t)
 	place, calls := filepath.Join(t.TempDir(), "place"), filepath.Join(t.TempDir(), "calls")
 	cmd := holdfastCmd(t, k, "backup", place, "--server-keys")
-	cmd.Args = append([]string{"strace", "-f", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", calls, cmd.Path}, cmd.Args[1:]...)
+	cmd.Args = append([]string{"strace", "-f", "-y", "-e", "trace=fsync,mkdir,mkdirat,rename,renameat,renameat2", "-o", calls, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = strace
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -35,7 +35,7 @@ func TestBackupIsSyncedBeforeItCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	synced, counts, after := map[string]bool{}, false, false
-	call := regexp.MustCompile(`fsync\(\d+<([^>]*)>\) += 0|rename[a-z0-9]*\(.*"([^"]*)"(?:, [0-9A-Z_|]+)?\) += 0`)
+	call := regexp.MustCompile(`fsync\(\d+<([^>]*)>\) += 0|rename[a-z0-9]*\(.*"([^"]*)"(?:, [0-9A-Z_|]+)?\) += 0|mkdir(?:at)?\(.*"([^"]*)", \d+\) += 0`)
 	run := ""
 	for _, line := range wholeCalls(string(text)) {
 		m := call.FindStringSubmatch(line)
@@ -51,6 +51,11 @@ func TestBackupIsSyncedBeforeItCounts(t *testing.T) {
 					t.Errorf("%s was not synced before the manifest was there", path)
 				}
 			}
+			if !synced[filepath.Dir(run)] {
+				t.Error("the directory of the run was not synced where it is before the manifest was there")
+			}
+		case m[3] != "":
+			synced[filepath.Dir(m[3])] = false
 		case m[1] != "":
 			synced[m[1]] = true
 			after = after || counts && m[1] == run

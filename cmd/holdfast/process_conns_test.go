@@ -61,7 +61,7 @@ func needFiles(t *testing.T, n uint64) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		t.Fatal(err)
 	}
-	if files.Cur < n {
+	if uint64(files.Cur) < n { // it has a sign on FreeBSD
 		t.Fatalf("this test opens %d connections, and the process may open %d files: raise the hard limit (ulimit -Hn)", n, files.Cur)
 	}
 }

@@ -46,7 +46,7 @@ func TestLimitsAreLogged(t *testing.T) {
 	var files uint64
 	if m := regexp.MustCompile(`open_files=(\d+)`).FindStringSubmatch(line[0]); m == nil {
 		t.Errorf("the line has no open_files:\n%s", line[0])
-	} else if fmt.Sscan(m[1], &files); files+1 < hard.Max {
+	} else if fmt.Sscan(m[1], &files); files+1 < uint64(hard.Max) { // it has a sign on FreeBSD
 		t.Errorf("%d files may be open, and %d could be", files, hard.Max)
 	}
 }

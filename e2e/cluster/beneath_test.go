@@ -22,7 +22,7 @@ const emptyDir = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
 func TestCopies(t *testing.T) {
 	ctx := within(t, 5*time.Minute)
 	w := newWorld(t, ctx, 3, peers.Options{Min: 2, Max: 2, Concurrent: 32})
-	all := append(files(t, ctx, w.source, 1_000, 60, 3), emptyDir, file(t, ctx, w.source, 7, 25_000))
+	all := append(files(t, ctx, w.source, 1_000, 276, 3), emptyDir, file(t, ctx, w.source, 7, 25_000))
 	for i := range 20 { // roots of version 0, and both versions of one
 		v0 := strings.TrimSpace(must(w.source.Run(ctx, strings.NewReader(fmt.Sprint("version 0 of ", i)), "add", "-Q", "--pin=false", "--raw-leaves=false"))(t))
 		all = append(all, v0)
@@ -128,7 +128,7 @@ func slowChain(t *testing.T, ctx context.Context, w *world) string {
 			return
 		}
 		for _, n := range w.nodes {
-			_ = elsewhere.Connect(ctx, n.server.Addrs[0]) // the test fails without it
+			_ = elsewhere.Connect(ctx, n.addr()) // the test fails without it
 		}
 	}()
 	return both
@@ -146,7 +146,7 @@ func TestNodeIsKilled(t *testing.T) {
 		n, err := w.source.BlocksSent(ctx)
 		return err == nil && n > chunks/4
 	})
-	w.nodes[0].server.Kill()
+	w.nodes[0].kill()
 	before := must(w.source.BlocksSent(ctx))(t)
 	w.nodes[0].start(t)
 	check(t, w.Peers[0].AwaitPinned(ctx, 1, c))
@@ -185,7 +185,7 @@ func TestBothAreAway(t *testing.T) {
 	}
 	check(t, w.Peers[0].AwaitPinned(ctx, 3, old...))
 	w.Peers[2].Kill()
-	w.nodes[2].server.Kill()
+	w.nodes[2].kill()
 	check(t, w.AwaitPeers(ctx, 2))
 	for _, c := range old {
 		check(t, w.Peers[0].Unpin(ctx, c))
@@ -262,7 +262,7 @@ func TestKuboIsSwapped(t *testing.T) {
 	door := newDoor(t, port, beneath)
 	c := newCluster(t, ctx, peers.Options{Min: 2, Max: 2, Concurrent: 32, RecoverEvery: 5 * time.Second,
 		Nodes: []string{first.Multiaddr, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)}})
-	all := files(t, ctx, source, 12_000, 300, 2)
+	all := files(t, ctx, source, 12_000, 500, 2)
 	for _, cid := range all {
 		check(t, c.Peers[0].Pin(ctx, cid, nil))
 	}
@@ -280,17 +280,27 @@ func TestKuboIsSwapped(t *testing.T) {
 	}
 }
 
-// PSA users' origins reach the nodes through cluster. Those at private addresses are not dialled.
+// Users' origins reach the nodes through the front and cluster, or through cluster alone. Those at
+// private addresses are not dialled: neither by the front, which passes them on all the same here, nor
+// by the nodes.
 func TestOriginsAreNotDialled(t *testing.T) {
-	ctx := within(t, 3*time.Minute)
-	w := newWorld(t, ctx, 2, peers.Options{Min: 2, Max: 2})
+	ctx := within(t, 5*time.Minute)
+	w := newWorld(t, ctx, 2, peers.Options{Min: 2, Max: 2, Concurrent: 32})
+	fronts := []*front{newFront(t, ctx, w, "HOLDFAST_CLUSTER_REPLICATION=2"),
+		newFront(t, ctx, w, "HOLDFAST_CLUSTER_REPLICATION=2", "HOLDFAST_NODE_ALLOW_PRIVATE_ADDRESSES=true")}
 	trap := newTrap(t)
-	for i := range 40 {
+	var all []string
+	for i := range 240 {
 		c := file(t, ctx, w.source, 13_000+uint64(i), 2)
-		id := fmt.Sprintf("/p2p/%s", peerID(i))
-		check(t, w.Peers[0].Pin(ctx, c, url.Values{"origins": {trap.multiaddr + id}}))
-		check(t, w.Peers[0].AwaitPinned(ctx, 2, c))
+		all = append(all, c)
+		origin := trap.multiaddr + "/p2p/" + peerID(i)
+		if i < 200 {
+			must(fronts[i%2].Client.Add(ctx, rig.Pin{CID: c, Origins: []string{origin}}))(t)
+		} else {
+			check(t, w.Peers[0].Pin(ctx, c, url.Values{"origins": {origin}}))
+		}
 	}
+	check(t, w.Peers[0].AwaitPinned(ctx, 2, all...))
 	if n := trap.dials(); n != 0 {
 		t.Errorf("%d connections were made to an origin at a private address", n)
 	}

@@ -36,7 +36,7 @@ func newFront(t *testing.T, ctx context.Context, w *world, env ...string) *front
 		rest = append(rest, p.REST)
 	}
 	for _, n := range w.nodes {
-		nodes = append(nodes, n.server.RPC)
+		nodes = append(nodes, n.rpc())
 	}
 	f := &front{data: must(suite.NewData())(t)}
 	f.data.Env["HOLDFAST_CLUSTER_PEERS"] = strings.Join(rest, ",")
@@ -231,7 +231,7 @@ func TestFrontEverythingDies(t *testing.T) {
 	first := f.add(t, ctx, nil, files(t, ctx, w.source, 5_000, 40, 3)...)
 	f.awaits(t, ctx, first...)
 	// A node refuses what it is told, and forgets nothing.
-	check(t, w.nodes[1].server.Stop())
+	w.nodes[1].stop(t)
 	f.remove(t, ctx, first[:20]...)
 	eventually(t, ctx, "the pinset has the other half", func() bool {
 		left, err := w.Peers[0].Allocations(ctx)
@@ -244,7 +244,7 @@ func TestFrontEverythingDies(t *testing.T) {
 	// A peer and its node die while they pin.
 	big := f.add(t, ctx, nil, files(t, ctx, w.source, 5_100, 10, 2_000)...)
 	w.Peers[2].Kill()
-	w.nodes[2].server.Kill()
+	w.nodes[2].kill()
 	more := f.add(t, ctx, nil, files(t, ctx, w.source, 5_200, 40, 3)...)
 	f.remove(t, ctx, more[:20]...)
 	w.nodes[2].start(t)

@@ -4,11 +4,10 @@ package cluster
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +21,9 @@ var suite struct {
 	*rig.Rig
 	service string // the binary of ipfs-cluster
 }
+
+// mixed has the last of three nodes be a Kubo.
+var mixed = flag.Bool("mixed", false, "the last of three nodes is a Kubo")
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -73,119 +75,6 @@ func eventually(t *testing.T, ctx context.Context, what string, is func() bool) 
 	}
 }
 
-// storage is a Holdfast beneath a cluster peer.
-type storage struct {
-	*peers.Node
-	data   *rig.Data
-	server *rig.Server
-}
-
-// newStorage starts one that keeps connected to others. It has its addresses for good, so that a
-// restart changes nothing for others. Options are more of its environment, as KEY=VALUE.
-func newStorage(t *testing.T, others []*storage, env ...string) *storage {
-	t.Helper()
-	d := must(suite.NewData())(t)
-	ports := must(peers.FreePorts(1))(t)
-	var peering []string
-	for _, o := range others {
-		peering = append(peering, o.server.Addrs[0])
-	}
-	d.Env["HOLDFAST_NODE_LISTEN"] = fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", ports[0])
-	d.Env["HOLDFAST_NODE_PEERING"] = strings.Join(peering, ",")
-	// Half of them are at a Unix socket.
-	ports = append(ports, must(peers.FreePorts(1))(t)...)
-	d.Env["HOLDFAST_RPC_LISTEN"] = fmt.Sprintf("127.0.0.1:%d", ports[1])
-	if len(others)%2 == 1 {
-		d.Env["HOLDFAST_RPC_LISTEN"] = "unix:" + filepath.Join(filepath.Dir(d.Dir), "rpc.sock")
-	}
-	s := &storage{data: d}
-	s.set(env...)
-	s.start(t)
-	s.Node = must(peers.NewNode(s.server.RPC))(t)
-	return s
-}
-
-func (s *storage) set(env ...string) {
-	for _, kv := range env {
-		k, v, _ := strings.Cut(kv, "=")
-		s.data.Env[k] = v
-	}
-}
-
-func (s *storage) start(t *testing.T) {
-	t.Helper()
-	s.server = must(s.data.Serve(t.Context()))(t)
-	p := s.server.Process
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Log(p.Tail())
-		}
-	})
-}
-
-// restart ends it, as an operator does, and starts it with more of an environment.
-func (s *storage) restart(t *testing.T, env ...string) {
-	t.Helper()
-	check(t, s.server.Stop())
-	s.set(env...)
-	s.start(t)
-}
-
-// world is a cluster over Holdfasts, with a Kubo that has what is to be pinned.
-type world struct {
-	*peers.Cluster
-	nodes  []*storage
-	source *rig.Kubo
-}
-
-// newWorld starts n nodes with a peer over each.
-func newWorld(t *testing.T, ctx context.Context, n int, o peers.Options, env ...string) *world {
-	t.Helper()
-	w := new(world)
-	for range n {
-		s := newStorage(t, w.nodes, env...)
-		w.nodes = append(w.nodes, s)
-		o.Nodes = append(o.Nodes, s.Multiaddr)
-	}
-	w.source = newSource(t, ctx, w.nodes...)
-	w.Cluster = newCluster(t, ctx, o)
-	return w
-}
-
-func newCluster(t *testing.T, ctx context.Context, o peers.Options) *peers.Cluster {
-	t.Helper()
-	o.Binary = suite.service
-	c := must(peers.Start(ctx, suite.Rig, o))(t)
-	t.Cleanup(func() {
-		c.Kill()
-		if t.Failed() {
-			for _, p := range c.Peers {
-				t.Log(p.Tail())
-			}
-		}
-	})
-	return c
-}
-
-// newSource starts a Kubo that stays connected to nodes.
-func newSource(t *testing.T, ctx context.Context, nodes ...*storage) *rig.Kubo {
-	t.Helper()
-	k := must(suite.StartKubo(ctx, "source", rig.KuboOptions{}))(t)
-	t.Cleanup(k.Kill)
-	for _, n := range nodes {
-		reach(t, ctx, k, n)
-	}
-	return k
-}
-
-// reach has a Kubo connect to a node, again and again.
-func reach(t *testing.T, ctx context.Context, k *rig.Kubo, n *storage) {
-	t.Helper()
-	check(t, k.RPC(ctx, "swarm/peering/add", map[string][]string{"arg": {n.server.Addrs[0]}}, nil))
-	check(t, k.Connect(ctx, n.server.Addrs[0]))
-}
-
 // file adds a file of so many chunks of 1 KiB to a Kubo.
 func file(t *testing.T, ctx context.Context, k *rig.Kubo, seed uint64, chunks int) string {
 	t.Helper()
@@ -201,10 +90,10 @@ func files(t *testing.T, ctx context.Context, k *rig.Kubo, seed uint64, n, chunk
 	return all
 }
 
-// copies counts the nodes that have all of a DAG.
+// copies counts the nodes that have all of a DAG. What a Kubo keeps of what was unpinned does not count.
 func (w *world) copies(ctx context.Context, cid string) (n int) {
 	for _, s := range w.nodes {
-		if s.Has(ctx, cid) {
+		if s.Has(ctx, cid) && (s.kubo == nil || s.pinned(ctx, cid)) {
 			n++
 		}
 	}

@@ -63,6 +63,10 @@ func (r *Rig) DataAt(dir string) *Data { return &Data{Dir: dir, Env: map[string]
 // RunPath is where the data directory's run.json is while a server runs.
 func (d *Data) RunPath() string { return filepath.Join(d.Dir, "run.json") }
 
+// ExtraEnv is the variable with more environment for every holdfast that a rig runs: KEY=VALUE, each
+// on a line. It wins over what the rig sets itself, and [Data].Env wins over it.
+const ExtraEnv = "HOLDFAST_E2E_ENV"
+
 func (d *Data) env() []string {
 	env := map[string]string{
 		"PATH":                          os.Getenv("PATH"),
@@ -75,6 +79,11 @@ func (d *Data) env() []string {
 		"HOLDFAST_NODE_NAT_PORT_MAP":    "false",
 		"HOLDFAST_STORE_MIN_FREE_SPACE": "64MiB",
 		"HOLDFAST_METRICS_LISTEN":       "127.0.0.1:0",
+	}
+	for line := range strings.Lines(os.Getenv(ExtraEnv)) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			env[k] = v
+		}
 	}
 	maps.Copy(env, d.Env)
 	var list []string
@@ -144,7 +153,7 @@ func (d *Data) Ready(ctx context.Context, p *Process) (*Server, error) {
 	defer cancel()
 	s := &Server{Process: p, Data: d}
 	err := Poll(ctx, 5*time.Millisecond, func() (bool, error) {
-		if err := p.ended(); err != nil {
+		if err := p.Ended(); err != nil {
 			return false, err
 		}
 		b, err := os.ReadFile(d.RunPath())
@@ -178,6 +187,18 @@ func (d *Data) Serve(ctx context.Context) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// NodesEnv is the variable with the addresses of the nodes that have what servers keep, with commas
+// between, if these are fronts of a cluster ([ExtraEnv]).
+const NodesEnv = "HOLDFAST_E2E_NODES"
+
+// Serving are addresses of the peers that have what the server keeps: its own, or those of a cluster.
+func (s *Server) Serving() []string {
+	if nodes := os.Getenv(NodesEnv); nodes != "" {
+		return strings.Split(nodes, ",")
+	}
+	return s.Addrs[:1]
 }
 
 // PID is the server's process id.

@@ -25,7 +25,9 @@ type Kubo struct {
 	ID    string   // peer id
 	Addrs []string // multiaddrs ending in /p2p/ID
 	rig   *Rig
-	api   string // base URL of the RPC API
+	name  string
+	more  []string // of its environment
+	api   string   // base URL of the RPC API
 	// Gateway is the base URL of its gateway; "" if Addresses.Gateway is not set.
 	Gateway string
 }
@@ -73,16 +75,28 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 			return nil, fmt.Errorf("configure %s: %w", name, err)
 		}
 	}
-	cmd := exec.Command(r.IPFS, "daemon")
-	cmd.Env = append(k.env(), o.Env...)
-	if k.Process, err = r.starter.start(name, filepath.Join(dir, "log"), cmd); err != nil {
+	k.name, k.more = name, o.Env
+	if err := k.Start(ctx); err != nil {
 		return nil, err
+	}
+	return k, nil
+}
+
+// Start starts the daemon again, on the repository that it had.
+func (k *Kubo) Start(ctx context.Context) (err error) {
+	if err := os.Remove(filepath.Join(k.Repo, "api")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("start %s: %w", k.name, err)
+	}
+	cmd := exec.Command(k.rig.IPFS, "daemon")
+	cmd.Env = append(k.env(), k.more...)
+	if k.Process, err = k.rig.starter.start(k.name, filepath.Join(filepath.Dir(k.Repo), "log"), cmd); err != nil {
+		return err
 	}
 	if err := k.waitReady(ctx); err != nil {
 		k.Kill()
-		return nil, fmt.Errorf("start %s: %w\n%s", name, err, k.Tail())
+		return fmt.Errorf("start %s: %w\n%s", k.name, err, k.Tail())
 	}
-	return k, nil
+	return nil
 }
 
 // env keeps the user's own settings of Kubo away, and switches its telemetry off.
@@ -145,7 +159,7 @@ func (k *Kubo) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not ready in 2 minutes"))
 	defer cancel()
 	return Poll(ctx, 20*time.Millisecond, func() (bool, error) {
-		if err := k.ended(); err != nil {
+		if err := k.Ended(); err != nil {
 			return false, err
 		}
 		// The file appears when the daemon listens.

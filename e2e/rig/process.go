@@ -140,8 +140,8 @@ func (p *Process) Tail() string {
 	return fmt.Sprintf("--- %s (pid %d)\n%s", p.Name, p.PID(), b)
 }
 
-// ended says how a process has ended that should run; nil if it runs.
-func (p *Process) ended() error {
+// Ended says how a process has ended that should run; nil if it runs.
+func (p *Process) Ended() error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("%s ended: %v\n%s", p.Name, p.err, p.Tail())

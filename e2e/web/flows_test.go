@@ -214,6 +214,7 @@ func (w *world) failAndRetry() {
 	w.see("What had failed is tried again")
 	w.see("pin retried by a session")
 	w.until(`[...document.querySelectorAll("[aria-labelledby=h-history] li")].filter(l => l.innerText.includes("pin failed")).length === 2`)
+	w.see("What had failed is tried again") // also after the page was loaded again, as its state changed
 }
 
 // lookInside goes through what a pin has.

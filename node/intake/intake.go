@@ -51,6 +51,7 @@ type Intake struct {
 
 	mu     sync.Mutex
 	err    error // nothing is taken after it
+	closed bool
 	seen   *seen.Set
 	open   map[pin.DAG]*node   // nodes that are not whole yet
 	awaits map[pin.DAG][]*node // of blocks that did not come yet: the nodes that link to them
@@ -136,16 +137,22 @@ func (in *Intake) Put(ctx context.Context, c cid.Cid, data []byte) (news int, er
 	if err := in.take(c, d, data, below, had); err != nil {
 		return 0, in.fail(err)
 	}
-	if err := in.writer.send(ctx, in.cfg.Share.of(batchTotal, batchLeast)); err != nil {
-		if ctx.Err() == nil {
-			in.err = err
-		}
+	if err := in.sent(in.writer.send(ctx, in.cfg.Share.of(batchTotal, batchLeast))); err != nil {
 		return 0, err
 	}
 	if had {
 		return 0, nil
 	}
 	return len(data), nil
+}
+
+// sent gives the error of a call of the writer. If a write failed, nothing is taken any more, also if the
+// call ended for another reason.
+func (in *Intake) sent(err error) error {
+	if in.writer.failed != nil {
+		in.err = in.writer.failed
+	}
+	return err
 }
 
 // fail notes that nothing is taken any more.
@@ -366,13 +373,7 @@ func (in *Intake) Flush(ctx context.Context) error {
 	if in.err != nil {
 		return in.err
 	}
-	if err := in.writer.flush(ctx); err != nil {
-		if ctx.Err() == nil {
-			in.err = err
-		}
-		return err
-	}
-	return nil
+	return in.sent(in.writer.flush(ctx))
 }
 
 // Close implements [pin.Intake].
@@ -381,10 +382,10 @@ func (in *Intake) Close() error {
 	in.writer.stop() // before the lock: a Put may wait for it
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if errors.Is(in.err, errEnded) {
+	if in.closed {
 		return nil
 	}
-	in.err = errEnded
+	in.closed, in.err = true, errEnded
 	in.cfg.Share.leave()
 	in.open, in.awaits = nil, nil
 	return in.seen.Close()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -349,6 +350,51 @@ func TestErrors(t *testing.T) {
 	if n := in.cfg.Share.n.Load(); n != 0 {
 		t.Errorf("%d uploads divide memory", n)
 	}
+}
+
+// An error of the disk is not lost on a call whose context has ended: what was not written would else
+// count as durable.
+func TestErrorDuringAnEndedCall(t *testing.T) {
+	boom := errors.New("boom")
+	s := walktest.NewStore(t)
+	in := begin(t, s, pin.Limits{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.BeforeWrite = func(context.Context, graph.Batch) error {
+		cancel()
+		return boom
+	}
+	put(t, in, dagtest.Raw("leaf"))
+	for range 64 { // each waits for the disk or for its context, whichever it sees
+		if err := in.Flush(ctx); err == nil {
+			t.Fatal("a flush to a disk that fails succeeds")
+		}
+	}
+	s.BeforeWrite = nil
+	if err := in.Flush(t.Context()); !errors.Is(err, boom) {
+		t.Errorf("a flush after one that failed: %v", err)
+	}
+}
+
+// An upload that is closed while a call waits for the disk gives back its memory and its files.
+func TestCloseDuringACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := walktest.NewStore(t)
+		in := begin(t, s, pin.Limits{})
+		s.BeforeWrite = func(ctx context.Context, _ graph.Batch) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		put(t, in, dagtest.Raw("leaf"))
+		go func() { _ = in.Flush(t.Context()) }()
+		synctest.Wait()
+		if err := in.Close(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := in.cfg.Share.n.Load(); n != 0 || in.open != nil {
+			t.Errorf("%d uploads divide memory", n)
+		}
+	})
 }
 
 // However many uploads there are, together they take a bounded memory.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -45,6 +46,8 @@ type writer struct {
 	done  chan error // holds one
 	quit  chan struct{}
 	ended chan struct{}
+	// failed is why a write failed. What it was to write may not be there.
+	failed error
 }
 
 // newWriter starts a writer, which uses the store until stop returns.
@@ -172,6 +175,7 @@ func (w *writer) wait(ctx context.Context) error {
 	case err := <-w.done:
 		w.busy = false
 		w.last = new(batch)
+		w.failed = cmp.Or(w.failed, err)
 		return err
 	case <-w.quit:
 		return errEnded

@@ -334,9 +334,9 @@ func (m *model) grace() {
 		r, _, rerr := m.real.EndLingering(ctx, account, age)
 		ended("EndLingering", f, r, ferr, rerr)
 	case 1:
-		bytes := uint64(m.rng.IntN(400))
-		f, ferr := m.fake.EndOldest(ctx, bytes)
-		r, rerr := m.real.EndOldest(ctx, bytes)
+		age, bytes := time.Duration(m.rng.IntN(20))*time.Millisecond, uint64(m.rng.IntN(400))
+		f, ferr := m.fake.EndOldest(ctx, age, bytes)
+		r, rerr := m.real.EndOldest(ctx, age, bytes)
 		ended("EndOldest", f, r, ferr, rerr)
 	default:
 		p := m.some()

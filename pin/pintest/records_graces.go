@@ -97,6 +97,12 @@ func (r *Records) graceOver(since *time.Time, age time.Duration) bool {
 	return now.Sub(*since) >= age
 }
 
+// lasted reports whether what began at since has lasted for so long. What begins in the future begins
+// now.
+func (r *Records) lasted(since time.Time, age time.Duration) bool {
+	return max(r.now().Truncate(time.Millisecond).Sub(since), 0) >= age
+}
+
 // EndLingering implements [pin.Graces].
 func (r *Records) EndLingering(ctx context.Context, account string, age time.Duration) (e pin.Ended, more bool, err error) {
 	if err := r.enter(ctx, "EndLingering"); err != nil {
@@ -120,12 +126,12 @@ func (r *Records) EndLingering(ctx context.Context, account string, age time.Dur
 }
 
 // EndOldest implements [pin.Graces].
-func (r *Records) EndOldest(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+func (r *Records) EndOldest(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
 	if err := r.enter(ctx, "EndOldest"); err != nil {
 		return e, err
 	}
 	defer r.mu.Unlock()
-	for len(r.lingers) > 0 && e.Graces < pin.EndsAtOnce && (e.Graces == 0 || e.Bytes < bytes) {
+	for len(r.lingers) > 0 && r.lasted(r.lingers[0].since, age) && e.Graces < pin.EndsAtOnce && (e.Graces == 0 || e.Bytes < bytes) {
 		e.Graces++
 		add(&e.Totals, r.lingers[0].totals)
 		r.lingers = r.lingers[1:]
@@ -186,13 +192,22 @@ func (r *Records) EndUploads(ctx context.Context, account string, age time.Durat
 	return e, false, nil
 }
 
+// EndPinnedUploads implements [pin.Graces]. These records know no blocks, and so end none.
+func (r *Records) EndPinnedUploads(ctx context.Context) (e pin.Ended, err error) {
+	if err := r.enter(ctx, "EndPinnedUploads"); err != nil {
+		return e, err
+	}
+	r.mu.Unlock()
+	return e, nil
+}
+
 // EndOldestUploads implements [pin.Graces].
-func (r *Records) EndOldestUploads(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+func (r *Records) EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
 	if err := r.enter(ctx, "EndOldestUploads"); err != nil {
 		return e, err
 	}
 	defer r.mu.Unlock()
-	for len(r.uploads) > 0 && e.Graces < pin.EndsAtOnce && (e.Graces == 0 || e.Bytes < bytes) {
+	for len(r.uploads) > 0 && r.lasted(r.uploads[0].since, age) && e.Graces < pin.EndsAtOnce && (e.Graces == 0 || e.Bytes < bytes) {
 		endUpload(&e, r.uploads[0])
 		r.uploads = r.uploads[1:]
 	}

@@ -294,9 +294,10 @@ func testEndOldest(e *env) {
 		all = append(all, a)
 		e.clock.move(-time.Minute) // the order is that of the calls
 	}
+	age := time.Duration(0)
 	end := func(bytes uint64, want ...pin.Attempt) {
 		e.Helper()
-		got, err := e.recs.EndOldest(e.ctx, bytes)
+		got, err := e.recs.EndOldest(e.ctx, age, bytes)
 		e.must(err)
 		if got.Graces != len(want) || got.Bytes != 1000*uint64(len(want)) {
 			e.Errorf("ended %+v, want %d", got, len(want))
@@ -310,6 +311,20 @@ func testEndOldest(e *env) {
 	end(1<<40, all[3])
 	end(1 << 40)
 	e.lingering(0, 0)
+	// What has lingered for a shorter time stays.
+	r, a := e.pinned(alice, DAGSpec(5))
+	e.released(e.linger(r))
+	e.clock.move(time.Minute)
+	s, b := e.pinned(alice, DAGSpec(6))
+	e.released(e.linger(s))
+	age = time.Minute + time.Millisecond
+	end(1 << 40)
+	age = time.Minute
+	end(1<<40, a)
+	e.clock.move(-time.Hour)
+	end(1 << 40)
+	age = 0
+	end(1<<40, b)
 }
 
 // Requests are found by their CID as it is written.

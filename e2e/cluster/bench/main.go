@@ -1,43 +1,59 @@
-// Command bench measures the APIs of Holdfast and IPFS Cluster: how many requests each
-// answers in a second, and within what time it answers 99 of 100. They are measured one
-// after the other, in one run, on this machine, and the clients run on it too. It prints a
-// table.
+// Command bench measures Holdfast with the real ipfs-cluster: beneath its peers, beside Kubo and
+// beside a node that does nothing; in front of it, beside Holdfast alone; and its API beside that of
+// Cluster's own pinning service. All are measured in one run, on this machine, on loopback, and so are
+// the clients and the sources. It prints a table with targets.
 //
-// Both have 16 accounts and 32 clients with tokens. Nobody has the data of the pins, so
-// only the API is measured, and what it keeps on disk: the IPFS daemon behind Cluster never
-// finds anything. A list has 1,000 pins. Two things differ. Cluster's accounts all see the
-// same 3,000 pins; ours have 1,000 pins each, 16,000 in all. Cluster does not wait for the
-// disk before it answers; what Holdfast answered survives a power loss.
+//	cd e2e && go run ./cluster/bench [-only P1,P4] [-scale 0.05] [-runs N]
 //
-//	cd e2e && go run ./cluster/bench
+// The parts:
+//
+//	requests  the API of one Holdfast, beside Cluster's (see requests.go)
+//	P1        a DAG of 102,994 blocks of 4 KiB is pinned on 2 nodes of 3
+//	P2        10,000 pins of one block each, on 2 of 3
+//	P3        pin/rm of what is not pinned, of one node
+//	P4        pin/ls of 100,000 pins, while 100 pins are under way
+//	P5        1,000 pins are unpinned
+//	P6        60 % is unpinned, and its space comes back while pins go on
+//	P7        a node with 100,000 pins is started again
+//	P8        POST at the front, beside Holdfast alone; P2 through the front
+//	P9        requests at the front while one of the peers hangs
+//	faults    what is left on nodes after peers and nodes died
+//
+// Without -only, all of them but requests. Every cluster has fresh data. Its settings are those of
+// docs/cluster.md for all kinds of nodes; over Kubos the number of pins at the same time is
+// cluster's default, of which its documentation says that more makes Kubo slow. -scale makes
+// everything smaller, to try it; targets are for 1.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
-	"text/tabwriter"
-	"time"
-)
 
-const (
-	accounts = 16
-	clients  = 32
-	shared   = 3000             // pins, if all accounts see the same ones
-	own      = 1000             // pins of each account, if they do not
-	duration = 10 * time.Second // of one measurement
+	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
 func main() {
+	b := &bench{say: func(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }}
+	only := flag.String("only", "P1,P2,P3,P4,P5,P6,P7,P8,P9,faults", "the parts to measure")
+	flag.Float64Var(&b.scale, "scale", 1, "how large everything is, beside what the targets are for")
+	flag.IntVar(&b.runs, "runs", 3, "how often P1, P2, P3 and P5 are run; medians are given")
+	flag.IntVar(&b.kuboPins, "kubo-pins", 10, "how many pins each peer over a Kubo has under way")
+	flag.StringVar(&b.holdfast, "holdfast", "", "the binary to measure; default is to build it")
+	flag.Parse()
+	b.only = strings.Split(*only, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, os.Stdout, os.Stderr)
+	err := b.run(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
@@ -45,69 +61,70 @@ func main() {
 	}
 }
 
-// service is a running pinning service.
-type service struct {
-	addr   string   // host:port
-	path   string   // of its pins
-	tokens []string // one for each account
-	// own is whether each account has pins of its own.
-	own bool
+type bench struct {
+	only     []string
+	scale    float64
+	runs     int
+	kuboPins int
+	holdfast string // "" is the binary built from this commit
+	say      func(string, ...any)
+
+	rig     *rig.Rig
+	service string // the binary of ipfs-cluster
+	table   table
 }
 
-func bench(ctx context.Context, out, progress io.Writer) (err error) {
-	dir, err := os.MkdirTemp("", "holdfast-bench-")
-	if err != nil {
+// part measures what has some names in the table.
+type part struct {
+	names []string
+	run   func(*bench, context.Context) error
+}
+
+// parts are measured in this order. Several that need the same cluster are one.
+var parts = []part{
+	{[]string{"requests"}, (*bench).requests},
+	{[]string{"P1"}, (*bench).blocks},
+	{[]string{"P2", "P3", "P5", "P8"}, (*bench).pins},
+	{[]string{"P4", "P7"}, (*bench).lists},
+	{[]string{"P6"}, (*bench).space},
+	{[]string{"P8"}, (*bench).posts},
+	{[]string{"P9"}, (*bench).hung},
+	{[]string{"faults"}, (*bench).faults},
+}
+
+func (b *bench) wants(part string) bool { return slices.Contains(b.only, part) }
+
+// of is a number at the scale of this run.
+func (b *bench) of(n int) int { return max(int(float64(n)*b.scale), 1) }
+
+// run measures what is wanted, and prints the table also of parts before one that fails.
+func (b *bench) run(ctx context.Context, out io.Writer) (err error) {
+	for _, name := range b.only {
+		if !slices.ContainsFunc(parts, func(p part) bool { return slices.Contains(p.names, name) }) {
+			return fmt.Errorf("there is no part %q", name)
+		}
+	}
+	// Clients keep their connections: what is measured is the service.
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 2 * clients
+	http.DefaultTransport.(*http.Transport).MaxIdleConns = 0
+	b.say("building Holdfast, Kubo and ipfs-cluster (some minutes the first time)")
+	if b.rig, err = rig.New(ctx, rig.Options{}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fmt.Fprintln(progress, "building both (Cluster takes some minutes the first time)")
-	holdfast, cluster := filepath.Join(dir, "holdfast"), filepath.Join(dir, "cluster")
-	if err := build(ctx, "..", holdfast, "./cmd/holdfast"); err != nil {
+	defer func() { err = errors.Join(err, b.rig.Close()) }()
+	if b.holdfast != "" {
+		b.rig.Holdfast = b.holdfast
+	}
+	if b.service, err = peers.Build(ctx); err != nil {
 		return err
 	}
-	if err := build(ctx, "cluster/service", cluster, "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"); err != nil {
-		return err
-	}
-	var results [2]measured
-	for i, start := range []func() (*service, func() error, error){
-		func() (*service, func() error, error) { return startCluster(ctx, dir, cluster) },
-		func() (*service, func() error, error) { return startHoldfast(ctx, dir, holdfast) },
-	} {
-		s, stop, err := start()
-		if err != nil {
-			return err
-		}
-		results[i], err = measure(ctx, s, progress)
-		if err = errors.Join(err, stop()); err != nil {
-			return err
+	for _, p := range parts {
+		if err == nil && slices.ContainsFunc(p.names, b.wants) {
+			if err = p.run(b, ctx); err != nil {
+				err = fmt.Errorf("%s: %w", strings.Join(p.names, ", "), err)
+			}
 		}
 	}
-	return printTable(out, results[0], results[1])
+	fmt.Fprintf(out, "On loopback, %d CPUs, scale %g, medians of %d where there are several runs\n\n", runtime.NumCPU(), b.scale, b.runs)
+	return errors.Join(err, b.table.print(out))
 }
-
-func build(ctx context.Context, dir, to, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, pkg)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
-}
-
-func printTable(out io.Writer, cluster, holdfast measured) error {
-	fmt.Fprintf(out, "%d clients of %d accounts on loopback, %d CPUs, %v each\n\n", clients, accounts, runtime.NumCPU(), duration)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "request\tCluster\tp99\tHoldfast\tp99\tratio\ttarget\t\t")
-	for i, c := range cluster {
-		h := holdfast[i]
-		ratio, verdict := h.rate/c.rate, "met"
-		if ratio < 1 {
-			verdict = "MISSED"
-		}
-		fmt.Fprintf(w, "%s\t%.0f/s\t%.1f ms\t%.0f/s\t%.1f ms\t%.1fx\t1x\t%s\t\n",
-			c.name, c.rate, ms(c.p99), h.rate, ms(h.p99), ratio, verdict)
-	}
-	return w.Flush()
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,171 +1,113 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// startTimeout is much longer than either takes to be ready.
-const startTimeout = time.Minute
+const password = "correct horse battery staple"
 
-func startHoldfast(ctx context.Context, dir, binary string) (_ *service, stop func() error, err error) {
-	data := filepath.Join(dir, "data")
-	env := []string{
-		"PATH=" + os.Getenv("PATH"),
-		"HOLDFAST_DATA=" + data,
-		"HOLDFAST_HTTP_LISTEN=127.0.0.1:0",
-		"HOLDFAST_METRICS_LISTEN=127.0.0.1:0",
-		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0",
-		"HOLDFAST_NODE_ROUTING=none",
-		"HOLDFAST_NODE_BOOTSTRAP=",
+// service is a running pinning service.
+type service struct {
+	addr   string   // host:port
+	path   string   // of its pins
+	tokens []string // one for each account
+	own    bool     // whether each account has pins of its own
+	server *rig.Server
+	stop   func() error
+}
+
+// startHoldfast starts one with accounts, on fresh data and with more environment.
+func (b *bench) startHoldfast(ctx context.Context, env map[string]string) (*service, error) {
+	d, err := b.rig.NewData()
+	if err != nil {
+		return nil, err
 	}
+	maps.Copy(d.Env, env)
 	s := &service{path: "/api/psa/pins", own: true}
-	run := func(in string, args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, binary, args...)
-		cmd.Env, cmd.Stdin = env, strings.NewReader(in)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		out, err := cmd.Output()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w\n%s", args, err, &said)
-		}
-		return strings.TrimSpace(string(out)), nil
-	}
 	for i := range accounts {
 		email := fmt.Sprintf("bench%d@example.org", i)
-		if _, err := run("correct horse battery staple\n", "user", "add", email, "--password-stdin"); err != nil {
-			return nil, nil, err
+		if err := d.AddUser(ctx, email, password); err != nil {
+			return nil, err
 		}
-		token, err := run("", "token", "create", email, "--name", "bench")
+		token, err := d.AddToken(ctx, email, "bench")
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		s.tokens = append(s.tokens, token)
 	}
-	cmd := exec.Command(binary, "serve")
-	cmd.Env = env
-	stop, err = start(cmd, filepath.Join(dir, "holdfast.log"))
-	if err != nil {
-		return nil, nil, err
+	if s.server, err = d.Serve(ctx); err != nil {
+		return nil, err
 	}
-	err = await(ctx, func() error {
-		var run struct {
-			HTTP string `json:"http"`
-		}
-		b, err := os.ReadFile(filepath.Join(data, "run.json"))
-		if err == nil {
-			err = json.Unmarshal(b, &run)
-		}
-		s.addr = strings.TrimPrefix(run.HTTP, "http://")
-		return err
-	})
-	if err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
-	return s, stop, nil
+	s.addr = strings.TrimPrefix(s.server.HTTP, "http://")
+	s.stop = func() error { return errors.Join(s.server.Stop(), os.RemoveAll(filepath.Dir(d.Dir))) }
+	return s, nil
 }
 
-// startCluster starts a single peer, which no other peer can join, over a daemon that finds
-// nothing.
-func startCluster(ctx context.Context, dir, binary string) (_ *service, _ func() error, err error) {
-	ipfs, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
+// startFront starts a Holdfast in front of a cluster.
+func (w *world) startFront(ctx context.Context) (*service, error) {
+	var rest, nodes []string
+	for i, p := range w.Peers {
+		rest = append(rest, p.REST)
+		if w.kind != nulls { // which know no sizes
+			nodes = append(nodes, w.nodes[i].Base())
+		}
 	}
-	daemon := &http.Server{Handler: http.HandlerFunc(serveNothing), ReadHeaderTimeout: time.Minute}
-	go daemon.Serve(ipfs) // until it is closed
-	ports, err := freePorts(2)
+	return w.b.startHoldfast(ctx, map[string]string{
+		"HOLDFAST_CLUSTER_PEERS":       strings.Join(rest, ","),
+		"HOLDFAST_CLUSTER_NODES":       strings.Join(nodes, ","),
+		"HOLDFAST_CLUSTER_REPLICATION": "2",
+	})
+}
+
+// client is one of an account.
+func (s *service) client(account int) *rig.Client {
+	return rig.NewClient(s.server.HTTP, s.tokens[account%len(s.tokens)])
+}
+
+// startPinService starts Cluster's own pinning service, on one peer over a node that finds nothing.
+func (b *bench) startPinService(ctx context.Context) (_ *service, err error) {
+	node, err := peers.NewNull(ctx, false)
 	if err != nil {
-		return nil, nil, errors.Join(err, daemon.Close())
+		return nil, err
 	}
-	conf := filepath.Join(dir, "cluster-config")
+	ports, err := peers.FreePorts(1)
+	if err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
 	s := &service{addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), path: "/pins"}
-	if err := initCluster(ctx, conf, binary, ipfs.Addr().(*net.TCPAddr).Port, ports); err != nil {
-		return nil, nil, errors.Join(err, daemon.Close())
-	}
-	cmd := exec.Command(binary, "-c", conf, "daemon")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-	end, err := start(cmd, filepath.Join(dir, "cluster.log"))
-	if err != nil {
-		return nil, nil, errors.Join(err, daemon.Close())
-	}
-	stop := func() error { return errors.Join(daemon.Close(), end()) }
-	err = await(ctx, func() error {
-		c, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			return err
+	c, err := peers.Start(ctx, b.rig, peers.Options{Binary: b.service, Nodes: []string{node.Multiaddr}, BatchSize: -1, Change: func(_ int, c peers.Config) {
+		api := c.Section("api", "pinsvcapi")
+		api["http_listen_multiaddress"] = fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", ports[0])
+		users := map[string]string{}
+		for i := range accounts {
+			users[userName(i)] = password
 		}
-		return c.Close()
-	})
-	for i := 0; err == nil && i < accounts; i++ {
-		var token string
-		token, err = clusterToken(ctx, s.addr, i)
+		api["basic_auth_credentials"] = users
+	}})
+	if err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	s.stop = func() error { return errors.Join(c.Stop(), node.Close(), c.Peers[0].Clear()) }
+	for i := range accounts {
+		token, err := clusterToken(ctx, s.addr, i)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%w\n%s", err, c.Peers[0].Tail()), s.stop())
+		}
 		s.tokens = append(s.tokens, token)
 	}
-	if err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "cluster.log"))
-		return nil, nil, errors.Join(fmt.Errorf("%w\n%s", err, log), stop())
-	}
-	return s, stop, nil
+	return s, nil
 }
-
-// initCluster makes a configuration: the one that Cluster makes itself, with other
-// accounts, addresses and peers.
-func initCluster(ctx context.Context, conf, binary string, ipfs int, ports []int) error {
-	out, err := exec.CommandContext(ctx, binary, "-c", conf, "init", "--consensus", "crdt").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("init cluster: %w\n%s", err, out)
-	}
-	path := filepath.Join(conf, "service.json")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	whole := map[string]any{}
-	if err := json.Unmarshal(b, &whole); err != nil {
-		return fmt.Errorf("read the configuration of cluster: %w", err)
-	}
-	section := func(names ...string) map[string]any {
-		m := whole
-		for _, n := range names {
-			m, _ = m[n].(map[string]any)
-		}
-		return m
-	}
-	loopback := func(port int) string { return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port) }
-	c := section("cluster")
-	c["listen_multiaddress"] = []string{loopback(ports[1])}
-	c["mdns_interval"] = "0s"
-	c["enable_relay_hop"] = false
-	section("consensus", "crdt")["trusted_peers"] = []string{}
-	delete(section("api"), "ipfsproxy")
-	delete(section("api"), "restapi")
-	api := section("api", "pinsvcapi")
-	api["http_listen_multiaddress"] = loopback(ports[0])
-	credentials := map[string]string{}
-	for i := range accounts {
-		credentials[userName(i)] = userPassword
-	}
-	api["basic_auth_credentials"] = credentials
-	section("ipfs_connector", "ipfshttp")["node_multiaddress"] = loopback(ipfs)
-	if b, err = json.Marshal(whole); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b, 0o600)
-}
-
-const userPassword = "correct horse battery staple"
 
 func userName(i int) string { return fmt.Sprintf("bench%d", i) }
 
@@ -174,7 +116,7 @@ func clusterToken(ctx context.Context, addr string, i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r.SetBasicAuth(userName(i), userPassword)
+	r.SetBasicAuth(userName(i), password)
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return "", err
@@ -190,92 +132,4 @@ func clusterToken(ctx context.Context, addr string, i int) (string, error) {
 		return "", fmt.Errorf("cluster gives no token: %s", answer.Status)
 	}
 	return out.Token, nil
-}
-
-// serveNothing is the API of an IPFS daemon that has no pins and finds nothing.
-func serveNothing(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	switch strings.TrimPrefix(r.URL.Path, "/api/v0/") {
-	case "id":
-		fmt.Fprint(w, `{"ID":"QmPZ9gcCEpqKTo6aq61g2nXGUhM4iCL3ewB6LDXZCtioEB","Addresses":["/ip4/127.0.0.1/tcp/1/p2p/QmPZ9gcCEpqKTo6aq61g2nXGUhM4iCL3ewB6LDXZCtioEB"]}`)
-	case "version":
-		fmt.Fprint(w, `{"Version":"0.43.0"}`)
-	case "repo/stat":
-		fmt.Fprint(w, `{"RepoSize":0,"StorageMax":1000000000000}`)
-	case "config/show":
-		fmt.Fprint(w, `{"Datastore":{"StorageMax":"1TB"}}`)
-	case "swarm/peers":
-		fmt.Fprint(w, `{"Peers":null}`)
-	case "pin/add": // until the caller gives up
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	case "pin/ls":
-		if r.URL.Query().Get("arg") == "" {
-			return // an empty stream
-		}
-		w.WriteHeader(http.StatusInternalServerError)
-		fmt.Fprint(w, `{"Message":"not pinned","Code":0,"Type":"error"}`)
-	case "pin/rm":
-		fmt.Fprint(w, `{"Pins":[]}`)
-	default:
-		w.WriteHeader(http.StatusNotFound)
-	}
-}
-
-// freePorts returns ports of this host that nobody uses now.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
-// start runs a process, which ends at the latest when this process ends. stop ends it and waits.
-func start(cmd *exec.Cmd, log string) (stop func() error, err error) {
-	f, err := os.Create(log)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	cmd.Stdout, cmd.Stderr = f, f
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return func() error {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			return fmt.Errorf("stop %s: %w", cmd.Path, err)
-		}
-		select {
-		case <-ended: // it does not matter how
-			return nil
-		case <-time.After(startTimeout):
-			return errors.Join(fmt.Errorf("%s does not stop", cmd.Path), cmd.Process.Kill())
-		}
-	}, nil
-}
-
-// await tries until there is no error.
-func await(ctx context.Context, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("not ready in %v: %w", startTimeout, err)
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -68,6 +69,9 @@ type Options struct {
 	BatchAge  time.Duration
 	// Username and Password are asked of who calls the REST API; "" asks for none.
 	Username, Password string
+	// Through gives an address at which the others reach a peer, in the place of the one where it
+	// listens: that of a proxy. Nil is none.
+	Through func(peer int, listens string) (multiaddr string, err error)
 	// Change may change the configuration of a peer further, before it starts.
 	Change func(peer int, c Config)
 }
@@ -238,7 +242,13 @@ func newPeer(ctx context.Context, r *rig.Rig, o Options, i int) (*Peer, error) {
 		return nil, err
 	}
 	p.ID = identity.ID
-	p.swarm = loopback(p.ports[0]) + "/p2p/" + p.ID
+	at := loopback(p.ports[0])
+	if o.Through != nil {
+		if at, err = o.Through(i, fmt.Sprintf("127.0.0.1:%d", p.ports[0])); err != nil {
+			return nil, err
+		}
+	}
+	p.swarm = at + "/p2p/" + p.ID
 	p.REST = fmt.Sprintf("http://127.0.0.1:%d", p.ports[1])
 	p.Proxy = fmt.Sprintf("http://127.0.0.1:%d", p.ports[2])
 	return p, nil
@@ -269,6 +279,9 @@ func (p *Peer) configure(c *Cluster, o Options, i int, secret string) error {
 	main["peername"] = fmt.Sprintf("peer%d", i)
 	main["secret"] = secret
 	main["listen_multiaddress"] = []string{loopback(p.ports[0])}
+	if o.Through != nil {
+		main["announce_multiaddress"] = []string{strings.TrimSuffix(p.swarm, "/p2p/"+p.ID)}
+	}
 	main["mdns_interval"] = "0s"
 	main["enable_relay_hop"] = false
 	main["monitor_ping_interval"] = "2s"
@@ -349,15 +362,23 @@ func (p *Peer) Runs() bool {
 	}
 }
 
-// FreePorts gives TCP ports of the loopback address that nobody uses now.
+// FreePorts gives TCP ports of the loopback address that nobody uses now. They are below those that
+// systems give to sockets that name none, so that no connection takes one of them before its time.
 func FreePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	const first, last, tries = 10_000, 32_000, 1000
+	for range tries {
+		l, failed := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+mrand.IntN(last-first)))
+		if failed != nil {
+			err = failed
+			continue
 		}
 		defer l.Close() // all together, so that no port comes twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find free ports: %w", err)
 }
+
+// Clear removes all that the peer has, once it has ended.
+func (p *Peer) Clear() error { return os.RemoveAll(p.dir) }

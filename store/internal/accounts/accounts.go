@@ -56,7 +56,7 @@ func (t authTx) createLogin(id kv.Account, a auth.Account) error {
 
 // AccountByID implements [auth.Accounts].
 func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err error) {
-	err = s.viewAuth(ctx, func(r authReader) error {
+	err = s.lookAuth(ctx, func(r authReader) error {
 		a, err = r.login(id)
 		return err
 	})
@@ -65,7 +65,7 @@ func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err
 
 // AccountByEmail implements [auth.Accounts].
 func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Account, err error) {
-	err = s.viewAuth(ctx, func(r authReader) error {
+	err = s.lookAuth(ctx, func(r authReader) error {
 		id, found, err := r.accountAt(email)
 		if err != nil {
 			return err
@@ -201,7 +201,7 @@ func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err err
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.viewAuth(ctx, func(r authReader) error {
+	err = s.lookAuth(ctx, func(r authReader) error {
 		n, err = r.token(key)
 		return err
 	})
@@ -301,9 +301,37 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 
 // updateAuth and viewAuth are Update and View with errors of package auth.
 func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
-	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
+	err := s.kv.Update(ctx, func(t *kv.Tx) error {
 		return fn(authTx{t})
-	}))
+	})
+	s.noteChange(time.Now()) // before the caller knows of the change
+	return authError(err)
+}
+
+// noteChange notes a change that was made before a time. Of two at once the later counts.
+func (s *Store) noteChange(at time.Time) {
+	for was := s.changed.Load(); was == nil || at.After(*was); was = s.changed.Load() {
+		if s.changed.CompareAndSwap(was, &at) {
+			return
+		}
+	}
+}
+
+// lookAuth is viewAuth for what every request reads. It looks at how things were a moment ago, unless
+// accounts or tokens changed since. So it does not wait for what is being written to the disk.
+func (s *Store) lookAuth(ctx context.Context, fn func(authReader) error) error {
+	read := false
+	err := s.kv.Glance(ctx, func(r *kv.Reader) error {
+		if at := s.changed.Load(); at != nil && !at.Before(r.Began()) {
+			return nil
+		}
+		read = true
+		return fn(authReader{r})
+	})
+	if err == nil && !read || errors.Is(err, diskerr.ErrUnreadable) {
+		return s.viewAuth(ctx, fn)
+	}
+	return authError(err)
 }
 
 func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {

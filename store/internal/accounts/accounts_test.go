@@ -47,6 +47,49 @@ func testToken(t testing.TB, s *roomtest.Store, a auth.Account) auth.Token {
 	return n
 }
 
+// Of two changes that end at once the later one counts, whichever is noted last.
+func TestLaterChangeCounts(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	first := time.Now()
+	later := first.Add(time.Minute)
+	for _, c := range []struct{ at, last time.Time }{{first, first}, {later, later}, {first, later}} {
+		if got := s.Auth.NoteChange(c.at); !got.Equal(c.last) {
+			t.Errorf("the last change was at %v, want %v", got, c.last)
+		}
+	}
+}
+
+// Lookups see each change at once, although they share what was read a moment before.
+func TestLookupsSeeChanges(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	a, b := testAccount(t, s, "ann@example.com"), testAccount(t, s, "bob@example.com")
+	for i := range 40 {
+		disabled := i%2 == 0
+		_, err := s.Auth.ChangeAccount(t.Context(), a.ID, func(a *auth.Account) error {
+			a.Disabled = disabled
+			return nil
+		})
+		must(t, err)
+		byEmail, err := s.Auth.AccountByEmail(t.Context(), a.Email)
+		must(t, err)
+		byID, err := s.Auth.AccountByID(t.Context(), a.ID)
+		must(t, err)
+		if byEmail.Disabled != disabled || byID.Disabled != disabled {
+			t.Fatalf("change %d: disabled is %v by address and %v by id", i, byEmail.Disabled, byID.Disabled)
+		}
+		n := testToken(t, s, b)
+		if _, err := s.Auth.TokenByID(t.Context(), n.ID); err != nil {
+			t.Fatalf("a new token: %v", err)
+		}
+		if _, err := s.Auth.DeleteToken(t.Context(), n.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Auth.TokenByID(t.Context(), n.ID); !errors.Is(err, auth.ErrNoToken) {
+			t.Fatalf("a token that was deleted: %v", err)
+		}
+	}
+}
+
 // TestAccountsOnFullDisk: what cannot be written is not there, and says so in
 // the words of both packages.
 func TestAccountsOnFullDisk(t *testing.T) {

@@ -2,12 +2,18 @@
 // of the database. It knows nothing of pins.
 package accounts
 
-import "github.com/holdfast-ipfs/holdfast/store/internal/kv"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
 
 // Store keeps accounts. It is an [auth.Accounts]. All methods may be called concurrently.
 type Store struct {
-	kv   *kv.DB
-	pins pinEvents
+	kv      *kv.DB
+	pins    pinEvents
+	changed atomic.Pointer[time.Time] // when accounts or tokens last changed; nil is not since the start
 }
 
 // New opens this room on a database. It ends with the database.

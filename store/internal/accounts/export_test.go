@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -44,4 +45,10 @@ func (s *Store) AddSessions(ctx context.Context, a kv.Account, n int) error {
 		}
 		return nil
 	})
+}
+
+// NoteChange notes a change, and gives when the last one was.
+func (s *Store) NoteChange(at time.Time) time.Time {
+	s.noteChange(at)
+	return *s.changed.Load()
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiformats/go-multihash"
+
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -122,12 +124,93 @@ func GraceOver(since, now int64, age time.Duration) bool {
 	return now-min(since, now) >= age.Milliseconds()
 }
 
+// maxAboveKept is at how many links the search for a DAG that has a block looks. A block that is in more
+// counts as one that none has.
+const maxAboveKept = 1000
+
+// EndPinnedUploads implements [pin.Graces].
+func (g *Store) EndPinnedUploads(ctx context.Context) (e pin.Ended, err error) {
+	var all, due []pin.Attempt
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return keptUploads(r, "", func(a pin.Attempt, _ keptUploadRecord) bool {
+			all = append(all, a)
+			return true
+		})
+	})
+	for _, a := range all {
+		if err != nil || len(due) == pin.EndsAtOnce {
+			break
+		}
+		var pinned bool
+		err = g.kv.View(ctx, func(r *kv.Reader) (err error) {
+			pinned, err = g.isPinnedUpload(r, a)
+			return err
+		})
+		if pinned {
+			due = append(due, a)
+		}
+	}
+	if err == nil && len(due) > 0 {
+		e, err = g.endUploads(ctx, due, func(keptUploadRecord) bool { return true }, 0)
+	}
+	if err != nil {
+		return e, kv.Wrap(err, "end what is kept of uploads and pinned")
+	}
+	return e, nil
+}
+
+// isPinnedUpload reports whether complete DAGs have all blocks of an upload.
+func (g *Store) isPinnedUpload(r *kv.Reader, a pin.Attempt) (pinned bool, err error) {
+	n := 0
+	err = r.Scan(kv.Span{Prefix: linksFrom(graph.HolderOf(a))}, func(key, value []byte) (bool, error) {
+		l, err := splitLinkFrom(key, value)
+		if err != nil {
+			return false, err
+		}
+		n++
+		if pinned = n <= pin.MaxKeptBlocks; pinned {
+			pinned, err = g.isInCompleteDAG(r, l.Hash)
+		}
+		return pinned, err
+	})
+	return pinned, err
+}
+
+// isInCompleteDAG reports whether a DAG that is complete has a block.
+func (g *Store) isInCompleteDAG(r *kv.Reader, h multihash.Multihash) (bool, error) {
+	holders, _, err := holdersAbove(r, BlockLinks(h), maxAboveKept)
+	if err != nil {
+		return false, err
+	}
+	for _, holder := range holders {
+		d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
+		if err != nil {
+			return false, err
+		}
+		if !inUse || d == "" {
+			continue
+		}
+		rec, _, err := g.DAG(r, d)
+		if err != nil {
+			return false, err
+		}
+		if rec.Complete && graph.HolderOf(rec.Attempt) == holder {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // EndOldestUploads implements [pin.Graces].
-func (g *Store) EndOldestUploads(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+func (g *Store) EndOldestUploads(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
+	now := g.now().UnixMilli()
 	var due []pin.Attempt
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		sum := uint64(0)
 		return keptUploads(r, "", func(a pin.Attempt, rec keptUploadRecord) bool {
+			if !GraceOver(rec.Since, now, age) {
+				return false
+			}
 			due = append(due, a)
 			sum += rec.Bytes
 			return sum < bytes && len(due) < pin.EndsAtOnce

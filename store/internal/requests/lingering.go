@@ -293,10 +293,14 @@ func (s *Store) EndLingering(ctx context.Context, account string, age time.Durat
 }
 
 // EndOldest implements [pin.Graces].
-func (s *Store) EndOldest(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+func (s *Store) EndOldest(ctx context.Context, age time.Duration, bytes uint64) (e pin.Ended, err error) {
+	now := s.now().UnixMilli()
 	var due []uint64
 	sum := uint64(0)
 	err = s.eachLinger(ctx, func(number uint64, rec lingerRecord, _ bool) bool {
+		if !holding.GraceOver(rec.Since, now, age) {
+			return false
+		}
 		due = append(due, number)
 		sum += rec.Bytes
 		return sum < bytes && len(due) < pin.EndsAtOnce

@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -58,4 +59,24 @@ func (s *Store) appendOf(r *kv.Reader, d pin.DAG, of chunkOf, code statusCode, l
 		}
 	}
 	return nil
+}
+
+// NewestRequest is when the newest request was made that there ever was, of any account; zero if
+// there was none.
+func (s *Store) NewestRequest(ctx context.Context) (at time.Time, err error) {
+	newest := int64(0)
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KAccount}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			rec, err := s.accountRecord(r, kv.Account(key[1:]))
+			newest = max(newest, rec.Last)
+			return true, err
+		})
+	})
+	if err != nil {
+		return at, kv.Wrap(err, "read when the newest request was made")
+	}
+	if newest > 0 {
+		at = time.UnixMilli(newest).UTC()
+	}
+	return at, nil
 }

@@ -67,3 +67,22 @@ func TestRequestsFor(t *testing.T) {
 	must(t, err)
 	same(ids(10), want[0], want[2])
 }
+
+// The newest request there ever was counts, also when it is removed.
+func TestNewestRequest(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	if at, err := s.Requests.NewestRequest(t.Context()); err != nil || !at.IsZero() {
+		t.Errorf("without requests it is %v, %v", at, err)
+	}
+	for n := range 3 {
+		r, err := s.Requests.Add(t.Context(), manyAccount(n%2), pintest.DAGSpec(n))
+		must(t, err)
+		if n == 2 {
+			_, _, err = s.Requests.Remove(t.Context(), r.Account, r.ID)
+			must(t, err)
+		}
+		if at, err := s.Requests.NewestRequest(t.Context()); err != nil || at.Before(r.Created) {
+			t.Errorf("after one at %v it is %v, %v", r.Created, at, err)
+		}
+	}
+}

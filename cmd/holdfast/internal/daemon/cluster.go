@@ -78,11 +78,15 @@ func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
 		return nil, err
 	}
 	life := p.Data.File(datadir.LifeName)
-	if c.Life, err = readLife(life); err != nil {
+	newest, err := p.core.store.NewestRequest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.Life, err = readLife(life, newest); err != nil {
 		return nil, err
 	}
 	c.Instance, c.Journal, c.Logger = p.core.front, ds, p.Log
-	c.NewLife = func() (string, error) { return writeLife(life) }
+	c.NewLife = func() (cluster.Life, error) { return newLife(life, newest) }
 	c.Account = accountReplication{p.core.auth}.of
 	if !p.Config.Node.AllowPrivateAddresses {
 		c.AllowOrigin = publicOrigin
@@ -122,28 +126,40 @@ func clusterConfig(c config.Cluster) (is cluster.Config, err error) {
 	return is, nil
 }
 
-// readLife reads the name of this life of the directory, and makes one if there is none: a backup
-// does not have it.
-func readLife(path string) (string, error) {
+// readLife reads which life of the directory this is, and begins one if there is none: a backup does
+// not have it. newest is when the newest request of the records was made.
+func readLife(path string, newest time.Time) (l cluster.Life, err error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return writeLife(path)
+		return newLife(path, newest)
 	}
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", datadir.LifeName, err)
+		return l, fmt.Errorf("read %s: %w", datadir.LifeName, err)
 	}
-	if life := strings.TrimSpace(string(b)); life != "" {
-		return life, nil
+	var ms int64
+	switch n, err := fmt.Sscan(string(b), &l.Name, &ms); {
+	case n == 0:
+		return newLife(path, newest)
+	case err != nil: // of a version that wrote no time
+		l.Newest = newest
+		return l, writeLife(path, l)
 	}
-	return writeLife(path)
+	l.Newest = time.UnixMilli(ms)
+	return l, nil
 }
 
-func writeLife(path string) (string, error) {
-	life := strings.ToLower(rand.Text()[:8])
-	if err := durable.WriteFile(path, datadir.LifeName+".new", []byte(life+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("write %s: %w", datadir.LifeName, err)
+// newLife begins a life.
+func newLife(path string, newest time.Time) (cluster.Life, error) {
+	l := cluster.Life{Name: strings.ToLower(rand.Text()[:8]), Newest: newest}
+	return l, writeLife(path, l)
+}
+
+func writeLife(path string, l cluster.Life) error {
+	ms := max(l.Newest.UnixMilli(), 0) // there may be no request
+	if err := durable.WriteFile(path, datadir.LifeName+".new", fmt.Appendf(nil, "%s %d\n", l.Name, ms), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", datadir.LifeName, err)
 	}
-	return life, nil
+	return nil
 }
 
 // readList reads a list that writeList wrote; nil if there is none.

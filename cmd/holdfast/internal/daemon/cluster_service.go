@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cluster"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -146,7 +145,7 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 	if err := notShared(claims, to); err != nil {
 		return done, err
 	}
-	if err := s.inherit(ctx, in.From); err != nil {
+	if err := s.inherit(ctx, in.From, claims, to); err != nil {
 		return done, err
 	}
 	for i := range done.Owners {
@@ -162,19 +161,52 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 			return done, err
 		}
 	}
-	return done, nil
+	return done, s.knows(in.From, claims, to)
+}
+
+// knows notes that the records know what the pinset tells of this server, if all of it was imported.
+func (s clusterService) knows(from string, claims map[owner][]cluster.Claim, to map[owner]string) error {
+	if from != s.core.front {
+		return nil
+	}
+	var newest time.Time
+	for o, all := range claims {
+		if to[o] == "" {
+			return nil
+		}
+		for _, c := range all {
+			if at, ok := cluster.MadeAt(c.Request); ok && at.After(newest) {
+				newest = at
+			}
+		}
+	}
+	return writeLife(s.Data.File(datadir.LifeName), s.cluster.KnowUntil(newest))
 }
 
 // isLost reports whether a request that the pinset tells of may have no record here, although
 // nobody removed it here.
 func (s clusterService) isLost(c cluster.Claim) bool { return c.Instance != s.core.front || !c.Own }
 
-// inherit notes that what a lost server asked for is this server's.
-func (s clusterService) inherit(ctx context.Context, instance string) error {
+// inherit notes that what accounts of a lost server asked for is this server's, if some account here gets
+// their requests.
+func (s clusterService) inherit(ctx context.Context, instance string, claims map[owner][]cluster.Claim, to map[owner]string) error {
 	if instance == s.core.front {
 		return nil
 	}
-	return writeList(ctx, s.core.store.Datastore(), heirsKey, s.cluster.Inherit(instance))
+	var some []string
+	for o := range claims {
+		if to[o] != "" {
+			some = append(some, o.account)
+		}
+	}
+	switch len(some) {
+	case 0:
+		return nil
+	case len(claims):
+		some = nil
+	}
+	slices.Sort(some)
+	return writeList(ctx, s.core.store.Datastore(), heirsKey, s.cluster.Inherit(instance, some...))
 }
 
 // heirOf finds who gets the requests of an account; id is "" if nobody does.
@@ -264,15 +296,10 @@ func (s clusterService) has(ctx context.Context, account string, of pin.Spec) (b
 	return slices.ContainsFunc(page.Requests, func(r pin.Request) bool { return r.Name == of.Name }), nil
 }
 
-// madeAt is when a request was made, by its ID.
+// madeAt is when a request was made, by its ID; now if that does not say it.
 func madeAt(id string) time.Time {
-	u, err := uuid.Parse(id)
-	if err != nil || u.Version() != 7 {
-		return time.Now().UTC().Truncate(time.Millisecond)
+	if at, ok := cluster.MadeAt(id); ok {
+		return at
 	}
-	var ms int64
-	for _, b := range u[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return time.UnixMilli(ms).UTC()
+	return time.Now().UTC().Truncate(time.Millisecond)
 }

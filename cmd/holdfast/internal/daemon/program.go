@@ -188,9 +188,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.serveRPC(ctx, background); err != nil {
 		return err
 	}
-	if err := p.serveMetrics(ctx, background); err != nil {
+	if err := p.serveMetrics(ctx); err != nil {
 		return err
 	}
+	p.countStore(background)
 	if err := p.greet(ctx); err != nil {
 		return err
 	}

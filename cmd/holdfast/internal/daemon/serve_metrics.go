@@ -19,7 +19,7 @@ import (
 
 // serveMetrics serves /metrics, /healthz and /readyz, if the configuration has an address
 // for them.
-func (p *Program) serveMetrics(ctx, background context.Context) error {
+func (p *Program) serveMetrics(ctx context.Context) error {
 	if p.metrics == nil {
 		return nil
 	}
@@ -40,12 +40,20 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	p.monitor = httpd.NewServer(conns.Count(httpd.Secure(monitorHandler(p.metrics, p.probes(), p.Log))), p.Log)
 	p.monitor.ConnContext = conns.Context
 	p.serve(p.monitor, conns.Listen(l))
+	return nil
+}
+
+// countStore counts what the store has in the background, for the metrics and for what the node of a
+// cluster peer says of its disk. Nobody else asks.
+func (p *Program) countStore(background context.Context) {
+	if p.monitor == nil && p.Config.RPC.Listen == "" {
+		return
+	}
 	p.background.Go(func() {
 		if err := p.core.store.Count(background, countEvery); err != nil {
 			p.Log.Error("the blocks in the store are not counted any more", "err", err)
 		}
 	})
-	return nil
 }
 
 // monitorRoutes are the routes of the listener for metrics.

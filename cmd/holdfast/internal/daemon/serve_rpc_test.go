@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
@@ -190,5 +191,19 @@ func TestSetUpBesideLocalRPC(t *testing.T) {
 	}
 	if status, _ := get(t, p.URL()+"/ui/setup?code="+p.pages.setupCode); status == http.StatusOK {
 		t.Error("the link works beside an account of a person")
+	}
+}
+
+// A node counts what nothing holds, also if it serves no metrics: repo/stat leaves that out.
+func TestLocalRPCCounts(t *testing.T) {
+	p, _ := testProgram(t, testDataDir(t))
+	p.Config.RPC.Listen, p.Config.Metrics.Listen = "127.0.0.1:0", ""
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); p.core.store.Counted().At.IsZero(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is counted")
+		}
 	}
 }

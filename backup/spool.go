@@ -1,0 +1,144 @@
+package backup
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/multiformats/go-multihash"
+)
+
+// spool is a list of the blocks that records link to, in a temporary file. It can be read while it is
+// written: the writer never waits for a reader.
+type spool struct {
+	listWriter
+	f *os.File
+
+	mu    sync.Mutex
+	grown *sync.Cond // of size and ended
+	size  int64
+	ended bool
+	err   error // what ended it too early
+}
+
+// newSpool begins one in a directory. The caller closes it.
+func newSpool(dir string) (*spool, error) {
+	f, err := os.CreateTemp(dir, "backup-*")
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary file: %w", err)
+	}
+	_ = os.Remove(f.Name()) // it is there until it is closed
+	s := &spool{f: f}
+	s.grown = sync.NewCond(&s.mu)
+	s.listWriter = listWriter{bufio.NewWriterSize(spoolWriter{s}, 1<<16)}
+	return s, nil
+}
+
+func (s *spool) close() { _ = s.f.Close() }
+
+// end ends the writing: readers get all that was written, and then the error, if there is one.
+func (s *spool) end(err error) error {
+	if err == nil {
+		err = s.w.Flush()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended, s.err = true, err
+	s.grown.Broadcast()
+	return err
+}
+
+// failed gives the error that end got.
+func (s *spool) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// read reads from the beginning. Several may read at a time.
+func (s *spool) read() listReader {
+	return listReader{bufio.NewReaderSize(&spoolReader{s: s}, 1<<16)}
+}
+
+type spoolWriter struct{ s *spool }
+
+func (w spoolWriter) Write(b []byte) (int, error) {
+	n, err := w.s.f.Write(b)
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.size += int64(n)
+	w.s.grown.Broadcast()
+	return n, err
+}
+
+type spoolReader struct {
+	s  *spool
+	at int64
+}
+
+func (r *spoolReader) Read(b []byte) (int, error) {
+	left, err := r.wait()
+	if left == 0 {
+		return 0, err
+	}
+	n, err := r.s.f.ReadAt(b[:min(int64(len(b)), left)], r.at)
+	r.at += int64(n)
+	return n, err
+}
+
+// wait waits until there is more to read. It gives how many bytes there are, or why there will be none.
+func (r *spoolReader) wait() (left int64, err error) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for r.at == r.s.size && !r.s.ended {
+		r.s.grown.Wait()
+	}
+	if err = r.s.err; err == nil {
+		err = io.EOF
+	}
+	return r.s.size - r.at, err
+}
+
+// linkedBlock is a block that records link to.
+type linkedBlock struct {
+	entry // of the last backup, if that has it; else the hash alone counts
+	codec uint64
+	old   bool // the last backup has it
+}
+
+func (s *spool) add(b *linkedBlock) error {
+	if err := s.field(b.hash); err != nil {
+		return err
+	}
+	if err := s.number(b.codec); err != nil {
+		return err
+	}
+	if !b.old {
+		return s.number(0)
+	}
+	if err := s.number(b.pack + 1); err != nil {
+		return err
+	}
+	return s.number(b.size)
+}
+
+// linkedBlock reads into b. Errors: io.EOF at the end.
+func (l listReader) linkedBlock(b *linkedBlock) (err error) {
+	var h multihash.Multihash
+	if h, err = l.field(b.hash[:0], true); err != nil {
+		return err
+	}
+	*b = linkedBlock{entry: entry{hash: h}}
+	if b.codec, err = l.number(); err != nil {
+		return err
+	}
+	pack, err := l.number()
+	if err != nil || pack == 0 {
+		return err
+	}
+	b.pack, b.old = pack-1, true
+	b.size, err = l.number()
+	return err
+}
