@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // held makes a method of the pin service wait until the request ends or the test lets it go. It
@@ -337,4 +338,24 @@ func TestExpiresDuringRequest(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPinsOfTheLastMoment: a pin that comes to the disk while its account is removed does not stay.
+func TestPinsOfTheLastMoment(t *testing.T) {
+	s := newServer(t)
+	s.accounts.SetFault(func(method string) error {
+		if method != "DeleteAccount" {
+			return nil
+		}
+		root, err := pin.ParseCID(someCID)
+		if err == nil {
+			_, err = s.pins.Add(t.Context(), s.ann.ID, pin.Spec{CID: someCID, Root: root})
+		}
+		return err
+	})
+	_, n, err := s.RemoveAccountAndPins(t.Context(), s.ann.ID, false)
+	s.ok(err)
+	if left, err := s.pins.all(t.Context(), s.ann.ID); err != nil || len(left) > 0 || n != 1 {
+		t.Errorf("%d pins are removed, and %v is left, %v", n, left, err)
+	}
 }
