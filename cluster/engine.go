@@ -83,20 +83,21 @@ type Config struct {
 
 // Engine is a [pin.Engine] over a cluster, and a [pin.Describer].
 type Engine struct {
-	cfg     Config
-	records Records
-	log     *slog.Logger
-	peers   []*peer
-	nodes   []*nodeRPC
-	locks   [256]chan struct{}
-	seed    maphash.Seed
-	known   known
-	posts   posts
-	journal journal
-	heirs   atomic.Pointer[[]string]
-	life    atomic.Pointer[Life]
-	check   checker
-	moving  sync.Map // has the [pin.DAG]s that a drain moves at present
+	cfg      Config
+	records  Records
+	log      *slog.Logger
+	peers    []*peer
+	nodes    []*nodeRPC
+	locks    [256]chan struct{}
+	seed     maphash.Seed
+	known    known
+	posts    posts
+	journal  journal
+	heirs    atomic.Pointer[[]string]
+	life     atomic.Pointer[Life]
+	check    checker
+	fetching atomic.Int64 // calls of Fetch that are under way
+	moving   sync.Map     // has the [pin.DAG]s that a drain moves at present
 
 	ctx    context.Context
 	cancel context.CancelFunc
