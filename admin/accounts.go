@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -152,6 +154,24 @@ func invalid(field, format string, a ...any) error {
 	return &auth.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }
 
+// onlyParams refuses a query that has another parameter, or one twice. If it were ignored, more could be
+// removed than was meant, or more shown.
+func onlyParams(c echo.Context, names ...string) error {
+	query, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return invalid("query", "cannot be read")
+	}
+	for name, given := range query {
+		if !slices.Contains(names, name) {
+			return invalid("query", "has %.50q, which is no parameter here: there is %s", name, strings.Join(names, ", "))
+		}
+		if len(given) > 1 {
+			return invalid(name, "is given more than once")
+		}
+	}
+	return nil
+}
+
 // notOwn refuses what would lock an admin out of the own account.
 func notOwn(c echo.Context) error {
 	if p, _ := auth.PrincipalFrom(c.Request().Context()); c.Param("id") == p.Account {
@@ -189,6 +209,9 @@ func (h handlers) enable(c echo.Context) error {
 
 func (h handlers) removeAccount(c echo.Context) error {
 	if err := notOwn(c); err != nil {
+		return err
+	}
+	if err := onlyParams(c, "pins"); err != nil {
 		return err
 	}
 	keep := false

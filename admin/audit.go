@@ -14,6 +14,9 @@ import (
 
 // audit answers with one page of the audit record.
 func (h handlers) audit(c echo.Context) error {
+	if err := onlyParams(c, "account", "event", "pin", "before", "from", "to", "limit"); err != nil {
+		return err
+	}
 	q := auth.EventQuery{
 		Account: c.QueryParam("account"), Kind: auth.EventKind(c.QueryParam("event")), Pin: c.QueryParam("pin"), Before: c.QueryParam("before"),
 	}

@@ -14,11 +14,16 @@ const Challenge = `Bearer realm="holdfast"`
 func (s *Service) Admit(ctx context.Context, raw string) (_ context.Context, p Principal, done func(), err error) {
 	for {
 		era := s.seen.current()
-		p, err := s.Verify(ctx, raw)
+		now := s.cfg.Now()
+		p, until, err := s.verify(ctx, raw, now)
 		if err != nil {
 			return nil, Principal{}, nil, err
 		}
-		ctx, done := s.flights.begin(ctx, p)
+		left := forever
+		if !until.IsZero() {
+			left = until.Sub(now)
+		}
+		ctx, done := s.flights.begin(ctx, p, left)
 		if s.seen.current() != era {
 			// Some token ended between the two steps. If it was this one, the request
 			// was registered too late to be ended with it.

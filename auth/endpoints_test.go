@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // random matches what differs from run to run in an answer.
@@ -98,6 +99,9 @@ func TestEndpointsGolden(t *testing.T) {
 	}
 	bobs := s.logIn("bob@example.com", goodPassword).Access
 	s.wants(s.call("POST", "/api/psa/pins", bobs, addPin("y")), 202, "")
+	for _, query := range []string{"?pin=keep", "?pins=keep&pins=remove", "?pins=%zz"} { // nothing is removed
+		s.wants(s.call("DELETE", "/api/admin/accounts/"+bobID+query, admin, nil), 400, "BAD_REQUEST")
+	}
 	step("DELETE", "/api/admin/accounts/"+bobID+"?pins=keep", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0, 3)+`,"pins":0}`)
 	if left, err := s.pins.all(t.Context(), bobID); err != nil || len(left) != 1 {
 		t.Errorf("removed without its pins, and %v are left: %v", left, err)
@@ -468,6 +472,26 @@ func TestRegistration(t *testing.T) {
 		_, err = s.AccountByEmail(t.Context(), "new@example.com")
 		s.is(err, auth.ErrNoAccount)
 	})
+}
+
+// TestPinsOfTheLastMoment: a pin that comes to the disk while its account is removed does not stay.
+func TestPinsOfTheLastMoment(t *testing.T) {
+	s := newServer(t)
+	s.accounts.SetFault(func(method string) error {
+		if method != "DeleteAccount" {
+			return nil
+		}
+		root, err := pin.ParseCID(someCID)
+		if err == nil {
+			_, err = s.pins.Add(t.Context(), s.ann.ID, pin.Spec{CID: someCID, Root: root})
+		}
+		return err
+	})
+	_, n, err := s.RemoveAccountAndPins(t.Context(), s.ann.ID, false)
+	s.ok(err)
+	if left, err := s.pins.all(t.Context(), s.ann.ID); err != nil || len(left) > 0 || n != 1 {
+		t.Errorf("%d pins are removed, and %v is left, %v", n, left, err)
+	}
 }
 
 // TestUsageFault: if the usage cannot be read, the answer is a fault of the server.

@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"math"
 	"sync"
+	"time"
 )
 
 // flights are the requests that are being served. What ends a token also ends the
@@ -19,15 +21,24 @@ type flight struct {
 
 func newFlights() *flights { return &flights{all: map[*flight]struct{}{}} }
 
-// begin returns a context for a request of p. The context ends with the cause ErrRevoked
-// when the token ends. The caller calls done after it has served the request.
-func (f *flights) begin(ctx context.Context, p Principal) (_ context.Context, done func()) {
+// forever is how long tokens last that do not expire.
+const forever = time.Duration(math.MaxInt64)
+
+// begin returns a context for a request of p, whose token expires after left. The context ends
+// when the token ends, with the cause ErrRevoked or errExpired. The caller calls done after it has
+// served the request.
+func (f *flights) begin(ctx context.Context, p Principal, left time.Duration) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	one := &flight{principal: p, cancel: cancel}
 	f.mu.Lock()
 	f.all[one] = struct{}{}
 	f.mu.Unlock()
+	expires := func() bool { return false }
+	if left != forever {
+		expires = time.AfterFunc(left, func() { cancel(errExpired) }).Stop
+	}
 	return ctx, func() {
+		expires()
 		f.mu.Lock()
 		delete(f.all, one)
 		f.mu.Unlock()

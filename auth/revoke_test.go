@@ -2,9 +2,11 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -310,4 +312,29 @@ func TestEndedBeforeRequestBegins(t *testing.T) {
 			t.Errorf("%s: made %v, %v", name, made, err)
 		}
 	}
+}
+
+// TestExpiresDuringRequest: a request ends when its token expires, however long it would have gone on.
+func TestExpiresDuringRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		for _, ttl := range []time.Duration{time.Hour, 0} {
+			_, raw, err := f.AddDevice(t.Context(), f.ann.ID, auth.NewDevice{Name: "Kubo", TTL: ttl})
+			f.ok(err)
+			for range 2 { // the second time the token is remembered
+				ctx, _, done, err := f.Admit(t.Context(), raw)
+				f.ok(err)
+				time.Sleep(time.Hour - time.Second)
+				if err := ctx.Err(); err != nil {
+					t.Errorf("with %v left it ends: %v", time.Second, context.Cause(ctx))
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if cause := context.Cause(ctx); ttl > 0 && !errors.Is(cause, auth.ErrUnauthorized) || ttl == 0 && cause != nil {
+					t.Errorf("after an hour the request of a token that lasts %v (0 is for ever) has ended by %v", ttl, cause)
+				}
+				done()
+			}
+		}
+	})
 }

@@ -40,19 +40,19 @@ func newSeen(size int) *seen {
 
 func seenKey(raw string) [sha256.Size]byte { return sha256.Sum256([]byte(raw)) }
 
-// get returns the principal of a token, if that is remembered and the token is valid now.
-// note says that it is time to note a use of the token.
-func (s *seen) get(key [sha256.Size]byte, now time.Time) (p Principal, note, ok bool) {
+// get returns the principal of a token and until when it counts, if that is remembered and the token
+// is valid now. note says that it is time to note a use of the token.
+func (s *seen) get(key [sha256.Size]byte, now time.Time) (p Principal, until time.Time, note, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.tokens.Get(key)
 	if !ok || now.Before(t.from) || !t.until.IsZero() && !now.Before(t.until) {
-		return Principal{}, false, false
+		return Principal{}, until, false, false
 	}
 	if now.Sub(t.used) >= usedEvery {
 		t.used, note = now, true
 	}
-	return t.principal, note, true
+	return t.principal, t.until, note, true
 }
 
 // current returns the era. Callers ask for it before they read what they give to put.

@@ -243,8 +243,16 @@ func (s *Service) RemoveAccountAndPins(ctx context.Context, account string, keep
 			return Account{}, pins, fmt.Errorf("remove pins of account %s: %w", account, err)
 		}
 	}
-	a, err = s.RemoveAccount(ctx, account)
-	return a, pins, err
+	if a, err = s.RemoveAccount(ctx, account); err != nil || s.cfg.RemovePins == nil || keepPins {
+		return a, pins, err
+	}
+	// A pin that the account had asked for may have been on its way to the disk when its pins were
+	// removed. The removal of the account came to the disk after it.
+	late, err := s.cfg.RemovePins(context.WithoutCancel(ctx), account)
+	if err != nil {
+		err = fmt.Errorf("account %s is removed, and a pin that it asked for at the last moment may be left: %w", account, err)
+	}
+	return a, pins + late, err
 }
 
 // Ended says what a new password ended. It counts only tokens that still worked.

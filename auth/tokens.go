@@ -129,45 +129,50 @@ func (s *Service) revoke(ctx context.Context, account, id string, kind EventKind
 // Verify returns the principal of a token that counts now.
 // Errors: those that wrap ErrUnauthorized.
 func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
-	now := s.cfg.Now()
+	p, _, err := s.verify(ctx, raw, s.cfg.Now())
+	return p, err
+}
+
+// verify is Verify, and also returns until when the token counts. The zero time is for ever.
+func (s *Service) verify(ctx context.Context, raw string, now time.Time) (_ Principal, until time.Time, _ error) {
 	if len(raw) > maxToken {
-		return Principal{}, errNotOurs
+		return Principal{}, until, errNotOurs
 	}
 	key := seenKey(raw)
-	if p, note, ok := s.seen.get(key, now); ok {
+	if p, until, note, ok := s.seen.get(key, now); ok {
 		if note {
 			s.uses.note(p.TokenID, now)
 		}
-		return p, nil
+		return p, until, nil
 	}
 	era := s.seen.current() // before the records are read
 	c, err := s.keys.parse(raw, audienceAPI, now)
 	if err != nil {
-		return Principal{}, err
+		return Principal{}, until, err
 	}
 	t, err := s.accounts.TokenByID(ctx, c.Record)
 	switch {
 	case errors.Is(err, ErrNoToken):
-		return Principal{}, ErrRevoked
+		return Principal{}, until, ErrRevoked
 	case t.Damaged:
-		return Principal{}, errDamaged
+		return Principal{}, until, errDamaged
 	case err != nil:
-		return Principal{}, fmt.Errorf("verify token: %w", err)
+		return Principal{}, until, fmt.Errorf("verify token: %w", err)
 	}
 	a, err := s.accounts.AccountByID(ctx, t.Account)
 	if errors.Is(err, ErrNoAccount) {
-		return Principal{}, ErrRevoked
+		return Principal{}, until, ErrRevoked
 	}
 	if err != nil {
-		return Principal{}, fmt.Errorf("verify token: %w", err)
+		return Principal{}, until, fmt.Errorf("verify token: %w", err)
 	}
 	switch {
 	case t.Account != c.Subject || t.Kind == Session && c.ExpiresAt == nil:
-		return Principal{}, errNotOurs
+		return Principal{}, until, errNotOurs
 	case !a.Allows(t):
-		return Principal{}, ErrRevoked
+		return Principal{}, until, ErrRevoked
 	case t.Expired(now):
-		return Principal{}, errExpired
+		return Principal{}, until, errExpired
 	}
 	p := Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: t.Scope, Kind: t.Kind, TokenID: t.ID}
 	entry := &seenToken{principal: p, from: c.NotBefore.Time, until: t.Expires, used: t.Used}
@@ -179,7 +184,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 		entry.until = c.ExpiresAt.Time
 	}
 	s.seen.put(era, key, entry)
-	return p, nil
+	return p, entry.until, nil
 }
 
 // CheckDeviceTTL checks how long a device token is to last; 0 is for ever.

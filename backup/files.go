@@ -11,10 +11,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 // ErrDamaged: a file of a backup is not as it was written.
@@ -24,7 +25,7 @@ var ErrDamaged = errors.New("a file of the backup is damaged")
 // only at the end.
 type scratch struct {
 	listWriter
-	f    *os.File
+	f    *tempfile.File
 	sum  hash.Hash
 	buf  *bufio.Writer
 	seal io.WriteCloser
@@ -35,16 +36,15 @@ type scratch struct {
 // list is close together.
 const zipWindow = 1 << 20
 
-// newScratch begins one in a directory, which is compressed as opts say. The caller closes it.
-func newScratch(dir string, k *Key, opts ...zstd.EOption) (*scratch, error) {
-	f, err := os.CreateTemp(dir, "backup-*")
+// newScratch begins one, which is compressed as opts say. The caller closes it.
+func (c *Config) newScratch(opts ...zstd.EOption) (*scratch, error) {
+	f, err := tempfile.Create(c.Temp, "backup-*", c.TempRoom)
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file: %w", err)
+		return nil, err
 	}
-	_ = os.Remove(f.Name()) // it is there until it is closed
 	s := &scratch{f: f, sum: sha256.New()}
 	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
-	if s.seal, err = k.seal(s.buf); err == nil {
+	if s.seal, err = c.Key.seal(s.buf); err == nil {
 		// Compressing is most of the work, and is done beside reading.
 		opts = append([]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow)}, opts...)
 		s.zip, err = zstd.NewWriter(s.seal, opts...)

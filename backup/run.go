@@ -16,6 +16,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 // Snapshot is what is backed up: the records as they were at one instant, and the blocks
@@ -29,7 +31,7 @@ type Snapshot interface {
 	// Block reads a block into buf, or into new memory if buf is too small, and compares it with its
 	// hash. Errors: ErrNoBlock; ErrUnreadable; any other ends the backup.
 	Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error)
-	// Hurt lists the DAGs that are complete and need a block that is not there.
+	// Hurt lists the DAGs that are complete, or count as such in part, and need a block that is not there.
 	Hurt(ctx context.Context, h multihash.Multihash) ([]cid.Cid, error)
 }
 
@@ -63,8 +65,10 @@ type Config struct {
 	Denylists []string
 	Logger    *slog.Logger
 	Now       func() time.Time
-	// Room fails if there is no room to write so many bytes to the place. Nil never does.
-	Room func(size int64) error
+	// Room fails if there is no room to write so many bytes to the place, and TempRoom, to Temp. Nil
+	// never does.
+	Room     func(size int64) error
+	TempRoom tempfile.Room
 	// Progress is told how far it is, by one goroutine; nil is nobody.
 	Progress func(Progress)
 }
@@ -277,7 +281,7 @@ func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err 
 	}
 	defer f.Close()
 	sum := sha256.New()
-	list, err := newScratch(r.Temp, r.Key)
+	list, err := r.newScratch()
 	if err != nil {
 		return d, err
 	}

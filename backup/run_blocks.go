@@ -36,7 +36,7 @@ const knownAtOnce = 32 << 10
 // blocks writes the blocks that no pack in use has, and the list of all.
 func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, total uint64) (err error) {
 	// Almost all of it is hashes, in which there is nothing to find.
-	list, err := newScratch(r.Temp, r.Key, zstd.WithNoEntropyCompression(true))
+	list, err := r.newScratch(zstd.WithNoEntropyCompression(true))
 	if err != nil {
 		return err
 	}

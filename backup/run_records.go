@@ -13,11 +13,11 @@ import (
 // listBlocks writes the records, and lists the blocks that they link to, with where the last backup has
 // them. total is how many. The caller closes the list.
 func (r *run) listBlocks(ctx context.Context, snapshot Snapshot) (list *spool, total uint64, err error) {
-	all, err := newSpool(r.Temp)
+	all, err := r.newSpool()
 	if err != nil {
 		return nil, 0, err
 	}
-	placed, err := newSpool(r.Temp)
+	placed, err := r.newSpool()
 	if err != nil {
 		all.close()
 		return nil, 0, err
@@ -45,7 +45,7 @@ func (r *run) listBlocks(ctx context.Context, snapshot Snapshot) (list *spool, t
 
 // records writes the records, and lists the blocks that they link to.
 func (r *run) records(ctx context.Context, snapshot Snapshot, all *spool) (total uint64, err error) {
-	records, err := newScratch(r.Temp, r.Key)
+	records, err := r.newScratch()
 	if err != nil {
 		return 0, err
 	}

@@ -181,20 +181,29 @@ type lossy struct{ backup.Snapshot }
 // A backup that finds no room is given up, and leaves nothing.
 func TestNoRoom(t *testing.T) {
 	o, p, dir, _, _ := filled(t, 5)
-	cfg := config(t, p, nil)
-	left := int64(60_000)
-	cfg.Room = func(size int64) error {
-		if left -= size; left < 0 {
-			return pin.ErrDiskFull
+	for name, limit := range map[string]func(*backup.Config){
+		"at the place": func(cfg *backup.Config) {
+			left := int64(60_000)
+			cfg.Room = func(size int64) error {
+				if left -= size; left < 0 {
+					return pin.ErrDiskFull
+				}
+				return nil
+			}
+		},
+		"for temporary files": func(cfg *backup.Config) {
+			cfg.TempRoom = func(uint64) error { return pin.ErrDiskFull }
+		},
+	} {
+		cfg := config(t, p, nil)
+		limit(&cfg)
+		if _, err := backup.Run(t.Context(), cfg, o.take(t)); !errors.Is(err, pin.ErrDiskFull) {
+			t.Errorf("a backup without room %s: %v", name, err)
 		}
-		return nil
-	}
-	if _, err := backup.Run(t.Context(), cfg, o.take(t)); !errors.Is(err, pin.ErrDiskFull) {
-		t.Errorf("a backup without room: %v", err)
-	}
-	names, err := p.List(t.Context(), "")
-	if err != nil || !slices.Equal(names, []string{"holdfast-backup.json"}) {
-		t.Errorf("left are %v: %v", names, err)
+		names, err := p.List(t.Context(), "")
+		if err != nil || !slices.Equal(names, []string{"holdfast-backup.json"}) {
+			t.Errorf("without room %s left are %v: %v", name, names, err)
+		}
 	}
 	// A directory that is not the server's own, as at the top of a file system, is no obstacle.
 	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o000))

@@ -2,19 +2,19 @@ package backup
 
 import (
 	"bufio"
-	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 // spool is a list of the blocks that records link to, in a temporary file. It can be read while it is
 // written: the writer never waits for a reader.
 type spool struct {
 	listWriter
-	f *os.File
+	f *tempfile.File
 
 	mu    sync.Mutex
 	grown *sync.Cond // of size and ended
@@ -23,13 +23,12 @@ type spool struct {
 	err   error // what ended it too early
 }
 
-// newSpool begins one in a directory. The caller closes it.
-func newSpool(dir string) (*spool, error) {
-	f, err := os.CreateTemp(dir, "backup-*")
+// newSpool begins one. The caller closes it.
+func (c *Config) newSpool() (*spool, error) {
+	f, err := tempfile.Create(c.Temp, "backup-*", c.TempRoom)
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file: %w", err)
+		return nil, err
 	}
-	_ = os.Remove(f.Name()) // it is there until it is closed
 	s := &spool{f: f}
 	s.grown = sync.NewCond(&s.mu)
 	s.listWriter = listWriter{bufio.NewWriterSize(spoolWriter{s}, 1<<16)}

@@ -467,3 +467,35 @@ func TestClaims(t *testing.T) {
 		t.Error("the pin of the lost server stays")
 	}
 }
+
+// What accounts had at a lost server that nobody here stands for stays theirs, also where somebody here
+// pins the same.
+func TestInheritSome(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, nil)
+	theirs, _ := f.pinned(bob, 2, nil)
+	other := newFront(t, 1, nil)
+	other.stop()
+	other.change = func(c *Config) {
+		c.Peers, c.Nodes, c.Instance = f.c.URLs(), f.c.NodeURLs(), "0ther000-0000-4000-8000-000000000001"
+	}
+	other.start()
+	if got := other.engine.Inherit(instance, alice); len(got) != 1 || got[0] != instance+" "+alice {
+		t.Errorf("heirs are %v", got)
+	}
+	for n, stays := range map[int]bool{1: false, 2: true} {
+		mine, j := other.ask(alice, n, nil)
+		other.complete(j)
+		if is := f.c.Get(f.cid(n)); (is.Metadata[requestsPrefix+instance] != "") != stays || (is.Metadata[attemptPrefix+instance] != "") != stays {
+			t.Errorf("DAG %d has %v", n, is.Metadata)
+		}
+		other.unpin(mine)
+		if is := f.c.Get(f.cid(n)); (is != nil) != stays {
+			t.Errorf("then DAG %d is %+v", n, is)
+		}
+	}
+	var got []string
+	if err := other.engine.Claims(t.Context(), func(c Claim) error { got = append(got, c.Account+c.Request); return nil }); err != nil || len(got) != 1 || got[0] != bob+theirs.ID {
+		t.Errorf("the pinset tells of %v, %v", got, err)
+	}
+}

@@ -55,7 +55,8 @@ type Config struct {
 	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
 	// are older than it: then Life was copied with them. Nil gives none.
 	NewLife func() (Life, error)
-	// Heirs are the instances of servers that were lost, and whose requests this one took over.
+	// Heirs is what [Engine.Inherit] last gave: the instances of servers that were lost and whose
+	// requests this one took over, with the ID of an account after it, or without one for all of it.
 	Heirs []string
 	// Replication is for requests that say nothing else.
 	Replication pin.Replication
@@ -82,20 +83,21 @@ type Config struct {
 
 // Engine is a [pin.Engine] over a cluster, and a [pin.Describer].
 type Engine struct {
-	cfg     Config
-	records Records
-	log     *slog.Logger
-	peers   []*peer
-	nodes   []*nodeRPC
-	locks   [256]chan struct{}
-	seed    maphash.Seed
-	known   known
-	posts   posts
-	journal journal
-	heirs   atomic.Pointer[[]string]
-	life    atomic.Pointer[Life]
-	check   checker
-	moving  sync.Map // has the [pin.DAG]s that a drain moves at present
+	cfg      Config
+	records  Records
+	log      *slog.Logger
+	peers    []*peer
+	nodes    []*nodeRPC
+	locks    [256]chan struct{}
+	seed     maphash.Seed
+	known    known
+	posts    posts
+	journal  journal
+	heirs    atomic.Pointer[[]string]
+	life     atomic.Pointer[Life]
+	check    checker
+	fetching atomic.Int64 // calls of Fetch that are under way
+	moving   sync.Map     // has the [pin.DAG]s that a drain moves at present
 
 	ctx    context.Context
 	cancel context.CancelFunc

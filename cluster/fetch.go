@@ -14,6 +14,10 @@ const (
 	// proven is how long a peer must have been pinning, after a first failure, for that to count
 	// as work: a peer gives up after its pin_timeout, 2 min, without progress of its node.
 	proven = 5 * time.Minute
+	// lookCost is how much time there is between two looks of all fetches together: a look is a call
+	// to each of some peers, and each of those asks its node. Many pins at once would keep the peers
+	// busy with answers instead of pins.
+	lookCost = 2 * time.Millisecond
 	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
 	sizeTime = 30 * time.Second
 )
@@ -29,6 +33,8 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		return pin.Totals{}, err
 	}
 	f := &fetch{e: e, job: j, want: w}
+	e.fetching.Add(1)
+	defer e.fetching.Add(-1)
 	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), e.cfg.PollMax) {
 		totals, done, err := f.step(ctx)
 		if done || err != nil {
@@ -40,9 +46,15 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		select {
 		case <-ctx.Done():
 			return pin.Totals{}, ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(spaced(pause, e.fetching.Load(), e.cfg.PollMax)):
 		}
 	}
+}
+
+// spaced is how long a fetch waits for its next look, if it would wait for pause alone and there are n
+// fetches: long enough that their looks together are lookCost apart, and limit at most for that.
+func spaced(pause time.Duration, n int64, limit time.Duration) time.Duration {
+	return max(pause, min(time.Duration(n)*lookCost, limit))
 }
 
 // endedBy is the context's error if that has ended, whatever the call said that met its end.

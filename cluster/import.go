@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -77,18 +76,6 @@ func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 				all = append(all, one)
 			}
 		}
-	}
-	return all
-}
-
-// Inherit notes that this server has taken over the requests of a lost one. What that one asked
-// the cluster for is this server's from now on. The caller keeps all that are inherited, and gives
-// them to the next engine as [Config].Heirs.
-func (e *Engine) Inherit(instance string) (all []string) {
-	all = slices.Clone(*e.heirs.Load())
-	if instance != e.cfg.Instance && !slices.Contains(all, instance) {
-		all = append(all, instance)
-		e.heirs.Store(&all)
 	}
 	return all
 }

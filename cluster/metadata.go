@@ -240,26 +240,6 @@ func attemptAs(a pin.Attempt, life string) string {
 	return strconv.FormatUint(uint64(a), 10) + "." + life
 }
 
-// others copies the metadata of a pin that is neither this server's nor that of one whose requests
-// it took over. keepsMeta says that what belongs to a request of this server stays, too.
-func (e *Engine) others(to map[string]string, p *pinInfo, keepsMeta bool) {
-	maps.Copy(to, p.Metadata)
-	for _, own := range append([]string{e.cfg.Instance}, *e.heirs.Load()...) {
-		for _, prefix := range []string{attemptPrefix, requestsPrefix, unknownPrefix} {
-			delete(to, prefix+own)
-		}
-		if keepsMeta && own == e.cfg.Instance {
-			continue
-		}
-		for _, k := range strings.Fields(p.Metadata[keysPrefix+own]) {
-			if k, err := url.QueryUnescape(k); err == nil {
-				delete(to, k)
-			}
-		}
-		delete(to, keysPrefix+own)
-	}
-}
-
 // fits takes so much of the room in the URL, if there is so much.
 func fits(room *int, n int) bool {
 	if *room < n {

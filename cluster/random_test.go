@@ -234,11 +234,12 @@ func (m *model) work(limit time.Duration) {
 // fetch reports whether a DAG is complete, or nobody wants it any more.
 func (m *model) fetch(ctx context.Context, d pin.DAG) bool {
 	m.t.Helper()
-	a, complete, held, err := m.store.Held(m.t.Context(), d)
+	_, complete, held, err := m.store.Held(m.t.Context(), d)
 	if err == nil && (!held || complete) {
 		return true
 	}
-	if a, _, err = m.store.Begin(m.t.Context(), d); err != nil {
+	a, _, err := m.store.Begin(m.t.Context(), d)
+	if err != nil {
 		m.t.Fatal(err)
 	}
 	totals, err := m.engine.Fetch(ctx, pin.Job{DAG: d, Attempt: a, Progress: new(pin.Progress), Slot: noSlot{}, IdleTimeout: time.Second})

@@ -143,7 +143,7 @@ func auditAndRead(t *testing.T, ctx context.Context, l *ledger, c *rig.Client, s
 
 // fetchSoon fetches small DAGs. That takes a second or two if everything is there.
 func fetchSoon(ctx context.Context, k *rig.Kubo, cids ...string) error {
-	const most = 30 * patience
+	most := 30 * patience
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not there within %s", most))
 	defer cancel()
 	if err := k.Fetch(ctx, cids...); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
@@ -19,6 +20,14 @@ var suite struct {
 	// count what it sends or rely on which peers it has.
 	source func() (*rig.Kubo, error)
 }
+
+// patience is the unit of the tests' deadlines. The processes of a cluster share the machine.
+var patience = func() time.Duration {
+	if os.Getenv(rig.NodesEnv) != "" {
+		return 4 * unit
+	}
+	return unit
+}()
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 

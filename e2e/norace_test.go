@@ -6,6 +6,5 @@ import "time"
 
 const (
 	raceEnabled = false
-	// patience is the unit of the tests' deadlines.
-	patience = time.Second
+	unit        = time.Second
 )

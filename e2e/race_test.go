@@ -7,5 +7,5 @@ import "time"
 // With the race detector everything takes several times as long.
 const (
 	raceEnabled = true
-	patience    = 4 * time.Second
+	unit        = 4 * time.Second
 )

@@ -44,7 +44,7 @@ func TestThousandDeadPins(t *testing.T) {
 
 	// Seconds, while pins that are parked because they have no source wait for minutes. A test in
 	// node/exchange shows that an origin is asked at once.
-	const soon = 10 * patience
+	soon := 10 * patience
 	began := time.Now()
 	pinned(t, c, rig.Pin{CID: own, Origins: source.Addrs}, soon)
 	t.Logf("own live pin after %s", time.Since(began))

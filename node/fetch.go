@@ -113,6 +113,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 		Durable: n.serveNew,
 		Refuse:  refuse,
 		Dir:     n.cfg.TempDir,
+		Room:    n.store.RoomForTemp,
 		Share:   &n.share,
 		Logger:  n.log,
 	}, job)

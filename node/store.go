@@ -25,4 +25,7 @@ type Store interface {
 	// Drop and Room are as in pin.Engine. Of a DAG the store needs only the attempt.
 	Drop(ctx context.Context, a pin.Attempt) error
 	Room(ctx context.Context, bytes uint64) error
+	// RoomForTemp fails with a pin.ErrDiskFull if the disk has no room for so many bytes of
+	// temporary files. It is quick.
+	RoomForTemp(bytes uint64) error
 }

@@ -13,7 +13,7 @@ import (
 // Upload implements [pin.Engine].
 func (n *Node) Upload(ctx context.Context, l pin.Limits) (pin.Intake, error) {
 	in, err := intake.Begin(ctx, intake.Config{
-		Store: n.store, Refuse: n.refuseUploaded(), Durable: n.serveNew, Dir: n.cfg.TempDir, Share: &n.uploads,
+		Store: n.store, Refuse: n.refuseUploaded(), Durable: n.serveNew, Dir: n.cfg.TempDir, Room: n.store.RoomForTemp, Share: &n.uploads,
 	}, l)
 	if err != nil {
 		return nil, err

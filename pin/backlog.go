@@ -90,7 +90,9 @@ func (s *scheduler) resumeQueued(ctx context.Context, account string) (int, erro
 // refill reads more requests from disk for the accounts that have room for some in
 // memory.
 func (s *scheduler) refill() {
-	s.refilled = s.clock.Now()
+	if s.refilled = s.clock.Now(); s.refilled.Before(s.readAt) {
+		return
+	}
 	for _, account := range s.turns.ToRestore() {
 		s.readTried(account)
 	}
@@ -108,10 +110,7 @@ func (s *scheduler) readUntried(account string) {
 		defer s.mu.Unlock()
 		if err != nil {
 			s.turns.EndRead(account, tail, true)
-			s.refilled = s.clock.Now().Add(tick) // then it is tried again
-			if s.ctx.Err() == nil {
-				s.log.Error("read more of the queue", "account", account, "err", err)
-			}
+			s.readFailed("read more of the queue", account, err)
 			return
 		}
 		for _, r := range rs {
@@ -134,13 +133,18 @@ func (s *scheduler) readTried(account string) {
 		tail, more := s.restoreAll(rs, tail, limit)
 		s.turns.EndRound(account, tail, more || err != nil)
 		if err != nil {
-			s.refilled = s.clock.Now().Add(tick) // then it is tried again
-		}
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Error("read pins that were put off", "account", account, "err", err)
+			s.readFailed("read pins that were put off", account, err)
 		}
 		s.kick()
 	})
+}
+
+// readFailed has a read tried again in a while, and logs that it failed. s.mu is held.
+func (s *scheduler) readFailed(what, account string, err error) {
+	s.readAt = s.clock.Now().Add(retryMin)
+	if s.ctx.Err() == nil && s.unread.due(s.clock.Now()) {
+		s.log.Error(what, "account", account, "err", err)
+	}
 }
 
 // adriftPause is the shortest time between two looks of findAdrift.

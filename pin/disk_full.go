@@ -10,11 +10,23 @@ import (
 
 const (
 	// fullLogInterval is the shortest time between two log lines that say the disk is
-	// full.
+	// full, or that something cannot be read which is tried all the time.
 	fullLogInterval = 5 * time.Minute
 	// spaceCheckInterval is how often it is checked whether the disk still is full.
 	spaceCheckInterval = 5 * time.Second
 )
+
+// seldom keeps an error that comes again and again from filling the log: the first is logged, and then one
+// in each fullLogInterval. It is not for concurrent use.
+type seldom struct{ logged time.Time }
+
+func (l *seldom) due(now time.Time) bool {
+	if !l.logged.IsZero() && now.Sub(l.logged) < fullLogInterval {
+		return false
+	}
+	l.logged = now
+	return true
+}
 
 // fullLog logs, once in a while, that clients are refused because the disk is full, and
 // once that it has space again.

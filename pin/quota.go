@@ -18,6 +18,7 @@ type quotaWatch struct {
 	drops    *drops
 	jobs     *scheduler
 	log      *slog.Logger
+	failed   seldom
 }
 
 // loop checks all accounts once a tick, until ctx ends.
@@ -30,7 +31,7 @@ func (q *quotaWatch) loop(ctx context.Context) {
 			return
 		case <-ticker.C:
 			for account, jobs := range q.jobs.receiving() {
-				if err := q.check(ctx, account, jobs); err != nil && ctx.Err() == nil {
+				if err := q.check(ctx, account, jobs); err != nil && ctx.Err() == nil && q.failed.due(time.Now()) {
 					q.log.Error("check a quota", "account", account, "err", err)
 				}
 			}

@@ -288,3 +288,29 @@ func TestQuotaOfPins(t *testing.T) {
 		full("a quota of bytes", err, "its other pins hold 200 of 200 bytes")
 	})
 }
+
+// What cannot be read for an hour is logged, but not once a second.
+func TestReadsThatFailAreLoggedSeldom(t *testing.T) {
+	for _, method := range []string{"UnfinishedAfter", "Usage"} {
+		cfg := pin.Config{Window: 2, Seekers: 2, Quotas: limits{alice: {Bytes: 1 << 20}}}
+		run(t, cfg, func(r *rig) {
+			r.net.set(dag(0), half)
+			for n := range 20 {
+				r.add(alice, n)
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(time.Second)
+			r.recs.SetFault(func(m string) error {
+				if m == method {
+					return errors.New("input/output error")
+				}
+				return nil
+			})
+			time.Sleep(time.Hour)
+			if n := len(r.logged("level=ERROR")); n == 0 || n > 100 {
+				t.Errorf("%d errors are logged in an hour in which %s fails", n, method)
+			}
+			r.recs.SetFault(nil)
+		})
+	}
+}

@@ -40,6 +40,8 @@ type scheduler struct {
 	attempts map[Attempt]*job // those that a run may be writing under
 	turns    *turns.Turns
 	refilled time.Time // when it was last checked whether more is to be read from disk
+	readAt   time.Time // after an error, when more is read again
+	unread   seldom    // such errors
 	adrift   bool      // see findAdrift
 	sought   time.Time // when findAdrift last looked
 	repairs  repairLog

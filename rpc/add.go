@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"math"
 	"os"
 	gopath "path"
 	"strconv"
@@ -127,6 +128,9 @@ func (q *call) addOptions() (upload.Options, error) {
 	}
 	if _, given := v["raw-leaves"]; given {
 		f.RawLeaves = new(v.is("raw-leaves", false))
+	}
+	if mode := v.number("mode", 0); mode < 0 || mode > math.MaxUint32 {
+		return upload.Options{}, refuse("parameter \"mode\" is from 0 to 0%o", uint32(math.MaxUint32))
 	}
 	secs, nsecs := v.number("mtime", 0), v.number("mtime-nsecs", 0)
 	switch {

@@ -135,6 +135,8 @@ func TestAddThatIsRefused(t *testing.T) {
 		{"fast-provide-wait=true", "announced soon", []part{file}},
 		{"chunker=fast", "unrecognized chunker", []part{file}},
 		{"mtime-nsecs=5", "requires", []part{file}},
+		{"mode=-1", "parameter \"mode\"", []part{file}},
+		{"mode=4294967296", "parameter \"mode\"", []part{file}},
 		{"mtime-nsecs=-1&mtime=1", "mtime-nsecs", []part{file}},
 		{"cid-version=7", "cid-version", []part{file}},
 		{"raw-leaves=maybe", "raw-leaves", []part{file}},

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/ipfs/boxo/files"
@@ -29,30 +31,74 @@ const (
 )
 
 // body is what a client sends. It may be of any size, if readLeast of it comes every readStall.
-// What the server does meanwhile does not count.
+// What the server does meanwhile does not count. It ends with the call, whatever its client sends.
 type body struct {
 	r      io.ReadCloser
 	conn   *http.ResponseController
+	call   context.Context
+	mu     sync.Mutex    // held while the deadline is set
+	over   bool          // the end of the call is none of the body any more
 	moved  time.Time     // when the deadline was last moved on
 	came   int           // bytes, since waited is counted
 	waited time.Duration // for the client
+}
+
+// endWith makes reads end when the call does, until stop is called or all was read.
+func (b *body) endWith(call context.Context) (stop func()) {
+	b.call = call
+	ignore := context.AfterFunc(call, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if !b.over {
+			_ = b.conn.SetReadDeadline(time.Now())
+		}
+	})
+	return func() {
+		ignore()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.over = true
+	}
+}
+
+// wait sets the deadline of the next read, unless the call is over.
+func (b *body) wait(until time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.call.Err(); err != nil {
+		return err
+	}
+	_ = b.conn.SetReadDeadline(until) // there is none in a test without a connection
+	return nil
+}
+
+// all says that all was read. From now on the server reads ahead, to notice a client that hangs up. If
+// that read timed out, a command that waits for its pin would be ended.
+func (b *body) all() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	_ = b.conn.SetReadDeadline(time.Time{})
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	start := time.Now()
 	if start.Sub(b.moved) >= readCheck {
 		b.moved = start
-		_ = b.conn.SetReadDeadline(start.Add(readStall - b.waited)) // there is none in a test without a connection
+		if err := b.wait(start.Add(readStall - b.waited)); err != nil {
+			return 0, err
+		}
 	}
 	n, err := b.r.Read(p)
 	b.waited += time.Since(start)
 	if b.came += n; b.came >= readLeast {
 		b.came, b.waited, b.moved = 0, 0, time.Time{}
 	}
-	if errors.Is(err, io.EOF) {
-		// From now on the server reads ahead, to notice a client that hangs up. If that read timed out,
-		// a command that waits for its pin would be ended.
-		_ = b.conn.SetReadDeadline(time.Time{})
+	switch {
+	case errors.Is(err, io.EOF):
+		b.all()
+	case err != nil && b.call.Err() != nil:
+		return n, b.call.Err()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fail(http.StatusRequestTimeout, codeClient, "less than %d KiB of the body came in %v", readLeast>>10, readStall)
@@ -68,7 +114,9 @@ func (q *call) files(arg string) (files.Directory, error) {
 	r := q.out.c.Request()
 	// The answer begins while the body is still being read.
 	_ = q.out.conn.EnableFullDuplex() // it fails only for what can do that anyway, or in a test
-	r.Body = &body{r: r.Body, conn: q.out.conn}
+	sent := &body{r: r.Body, conn: q.out.conn}
+	q.stop = sent.endWith(q.ctx)
+	r.Body = sent
 	media, given, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEMultipartForm {
 		return nil, refuse("file argument '%s' is required: as multipart/form-data", arg)
@@ -96,7 +144,7 @@ func drained(next echo.HandlerFunc) echo.HandlerFunc {
 		defer func(own io.ReadCloser) { r.Body = own }(r.Body)
 		r.Body = in
 		c.Response().Before(func() {
-			if !in.all && c.Response().Status >= http.StatusBadRequest { // the rest may never come
+			if !in.whole && c.Response().Status >= http.StatusBadRequest { // the rest may never come, or late
 				c.Response().Header().Set(echo.HeaderConnection, "close")
 			}
 		})
@@ -113,8 +161,31 @@ func drained(next echo.HandlerFunc) echo.HandlerFunc {
 		_ = conn.SetReadDeadline(time.Now().Add(drainTime))
 		_ = conn.Flush()
 		_, _ = io.CopyN(io.Discard, in, drainBytes)
+		if !in.whole {
+			endEarly(c, conn)
+		}
 		return err
 	}
+}
+
+// endEarly ends an answer that has begun as a good one, and with it the connection: net/http would
+// read what the client still sends of the body as its next request.
+func endEarly(c echo.Context, conn *http.ResponseController) {
+	if !c.Response().Committed || c.Response().Status >= http.StatusBadRequest || c.Request().ProtoMajor != 1 {
+		return // it says that the connection is closed, or need not
+	}
+	over, rw, err := conn.Hijack()
+	if err != nil {
+		return
+	}
+	defer over.Close() // nobody is left to tell of an error
+	if over.SetDeadline(time.Now().Add(drainTime)) != nil {
+		return
+	}
+	if c.Request().ProtoAtLeast(1, 1) && c.Response().Header().Get(echo.HeaderContentLength) == "" {
+		fmt.Fprint(rw, "0\r\n\r\n")
+	}
+	_ = rw.Flush()
 }
 
 // endBehind ends an answer that has begun and whose error is in the trailer. It sends that at

@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/internal/pipe"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // A client that sends nothing of its body is answered all the same, if the command needs
@@ -50,6 +51,38 @@ func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
 	// The connection is closed: what would come next is unknown.
 	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
 		t.Errorf("after the answer comes %q, %v", rest, err)
+	}
+}
+
+// A call that ends while its client sends nothing, as when its token is revoked, is answered at
+// once. What comes of the body after that is not read as a request.
+func TestCallEndsInTheMiddleOfItsBody(t *testing.T) {
+	w := newWorld(t)
+	for _, query := range []string{"add?timeout=200ms", "add?only-hash=true&timeout=200ms", "dag/import?timeout=200ms"} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v0/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n"+
+			"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"+
+			"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: application/octet-stream\r\n\r\nsome of it", query)
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil { // so that the test ends
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(conn)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if got, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusBadRequest || !strings.Contains(string(got), "deadline exceeded") {
+			t.Errorf("%s is answered %d %s, %v", query, res.StatusCode, got, err)
+		}
+		fmt.Fprint(conn, "POST /api/v0/id HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bob\r\n\r\n")
+		if rest, _ := io.ReadAll(in); len(rest) > 0 { // the connection may be reset
+			t.Errorf("after %s comes %q", query, rest)
+		}
 	}
 }
 
@@ -88,6 +121,37 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 	}
 }
 
+// Nor is what comes of it late.
+func TestLateRestOfABodyIsNoRequest(t *testing.T) {
+	w := newWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil { // so that the test ends
+		t.Fatal(err)
+	}
+	// The form ends, and the body does not.
+	fmt.Fprint(conn, "POST /api/v0/add HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n"+
+		"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"+
+		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: application/octet-stream\r\n\r\nall of it\r\n--b--\r\n")
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(got), "Hash") {
+		t.Errorf("it is answered %d %s, %v", res.StatusCode, got, err)
+	}
+	fmt.Fprint(conn, "POST /api/v0/id HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bob\r\n\r\n")
+	if rest, _ := io.ReadAll(in); len(rest) > 0 { // the connection may be reset
+		t.Errorf("after the answer comes %q", rest)
+	}
+}
+
 // A client that trickles is let go of in time.
 func TestDrainingHasOneDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +162,7 @@ func TestDrainingHasOneDeadline(t *testing.T) {
 		start := time.Now()
 		err := drained(func(c echo.Context) error {
 			r := c.Request()
-			r.Body = &body{r: r.Body, conn: http.NewResponseController(c.Response())}
+			r.Body = &body{r: r.Body, conn: http.NewResponseController(c.Response()), call: r.Context()}
 			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
 				t.Error(err)
 			}
@@ -165,7 +229,7 @@ func TestLeastRateOfABody(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			in := &trickle{t: t, ResponseWriter: httptest.NewRecorder()}
-			b := &body{r: in, conn: http.NewResponseController(in)}
+			b := &body{r: in, conn: http.NewResponseController(in), call: t.Context()}
 			good := 0
 			for ; good < test.reads; good++ {
 				time.Sleep(test.pause)
@@ -196,7 +260,7 @@ func (d *lastDeadline) SetReadDeadline(t time.Time) error {
 // A body that was read to its end leaves no deadline: the command may take long after it.
 func TestBodyLeavesNoDeadline(t *testing.T) {
 	var d lastDeadline
-	b := &body{r: io.NopCloser(strings.NewReader("all of it")), conn: http.NewResponseController(&d)}
+	b := &body{r: io.NopCloser(strings.NewReader("all of it")), conn: http.NewResponseController(&d), call: t.Context()}
 	if _, err := b.Read(make([]byte, 3)); err != nil || d.last.IsZero() {
 		t.Fatalf("while it is read the deadline is %v, %v", d.last, err)
 	}

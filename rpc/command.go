@@ -221,6 +221,7 @@ type call struct {
 	values  values
 	cids    cidenc.Encoder
 	out     *writer
+	stop    func() // ends what watches the body for the call
 }
 
 func (a *api) serve(c echo.Context, cmd *command) error {
@@ -272,7 +273,8 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	}
 	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer)}
+	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer), stop: func() {}}
+	defer func() { q.stop() }() // before the context ends
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
 	_ = q.out.conn.SetWriteDeadline(time.Time{})

@@ -59,6 +59,8 @@ type LocalConfig struct {
 	Connect func(context.Context, peer.AddrInfo) error
 	// TempDir is a directory for what is too much for memory; it goes with the call.
 	TempDir string
+	// TempRoom fails if there is no room for so many bytes there. Nil never does.
+	TempRoom func(bytes uint64) error
 	// Stall ends a pin/add that gets no block for so long, for clients that cannot hang up; 0 is
 	// never.
 	Stall time.Duration

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
@@ -28,7 +28,7 @@ func localBlockPut(q *call) (err error) {
 	// To the end, also of one that is refused: else the client may not come to read why. What
 	// takes the body apart is not done with it before that, either.
 	defer func() { _, _ = io.Copy(io.Discard, q.out.c.Request().Body) }()
-	held := heldLines{dir: q.local.cfg.TempDir}
+	held := heldLines{dir: q.local.cfg.TempDir, room: q.local.cfg.TempRoom}
 	defer func() { err = errors.Join(err, held.close()) }()
 	err = q.upload(func(u Upload) error {
 		some := false
@@ -106,8 +106,9 @@ const heldInMemory = 1 << 20
 // heldLines are objects, each on a line, that are sent later. close ends them.
 type heldLines struct {
 	dir  string
+	room tempfile.Room
 	mem  bytes.Buffer
-	file *os.File // what came before mem; nil is nothing
+	file *tempfile.File // what came before mem; nil is nothing
 }
 
 func (h *heldLines) add(v any) error {
@@ -118,14 +119,11 @@ func (h *heldLines) add(v any) error {
 		return nil
 	}
 	if h.file == nil {
-		f, err := os.CreateTemp(h.dir, "answer-")
+		f, err := tempfile.Create(h.dir, "answer-*", h.room)
 		if err != nil {
 			return err
 		}
 		h.file = f
-		if err := os.Remove(f.Name()); err != nil { // it goes when it is closed
-			return err
-		}
 	}
 	_, err := h.mem.WriteTo(h.file)
 	return err

@@ -113,7 +113,7 @@ func TestUploadGetsNoTurn(t *testing.T) {
 
 // A client of which nothing comes is told so.
 func TestBodyThatStalls(t *testing.T) {
-	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder())}
+	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder()), call: t.Context()}
 	_, err := b.Read(make([]byte, 1))
 	var f *failure
 	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "less than 64 KiB of the body came") {

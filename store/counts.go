@@ -181,6 +181,11 @@ func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	return s.space.RoomFor(bytes)
 }
 
+// RoomForTemp fails with a pin.ErrDiskFull if there is no room on the disk of the database for so many
+// bytes of temporary files. They may use what is kept free of new blocks, and nothing of what removals
+// need.
+func (s *Store) RoomForTemp(bytes uint64) error { return s.space.RoomForTemp(bytes) }
+
 // FoundDamage counts the damage that reads have found since the store was opened. [Store.Verify]
 // finds all damage.
 type FoundDamage struct {

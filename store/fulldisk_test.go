@@ -171,3 +171,26 @@ func TestFreeSpaceIsNotTold(t *testing.T) {
 		t.Errorf("there are %v, %v", page.Requests, err)
 	}
 }
+
+// Temporary files may use what is kept free of new blocks, and leave what removals need.
+func TestRoomForTemporaryFiles(t *testing.T) {
+	free := uint64(0)
+	s := openServed(t, t.TempDir(), Config{
+		MinFreeSpace: 1 << 30, Reserve: 100 << 20, FreeSpace: func(string) (uint64, error) {
+			if free == 0 {
+				return 1 << 40, nil // while it opens
+			}
+			return free, nil
+		},
+	})
+	free = 500 << 20
+	if err := s.Room(t.Context(), 0); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("room for blocks: %v", err)
+	}
+	if err := s.RoomForTemp(400 << 20); err != nil {
+		t.Error(err)
+	}
+	if err := s.RoomForTemp(401 << 20); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("room for files that leave less than removals need: %v", err)
+	}
+}

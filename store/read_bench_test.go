@@ -51,13 +51,16 @@ func BenchmarkServe(b *testing.B) {
 // the machine change less than the time. It is to be called before the loop, and what it
 // gives after.
 func reportCPU(b *testing.B) func() {
-	used := func() time.Duration {
-		var u unix.Rusage
-		must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	before := used()
-	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+	before := cpuTime(b)
+	return func() { b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op") }
+}
+
+// cpuTime is the processor time that this process has taken until now.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkLook reads blocks from a store that has them in its memory.

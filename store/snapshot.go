@@ -154,13 +154,23 @@ func (sn *Snapshot) Block(ctx context.Context, h multihash.Multihash, buf []byte
 // ErrNoBlock: the block is not there.
 var ErrNoBlock = errors.New("the block is not in the store")
 
-// Hurt lists the DAGs that are complete and need a block that is not as it should be.
+// Hurt lists the DAGs that are complete and need a block that is not as it should be. If something above
+// the block counts as whole, so that no walk would come to it, the other DAGs are listed, too, or the block
+// if it is in none.
 func (sn *Snapshot) Hurt(ctx context.Context, h multihash.Multihash) (dags []cid.Cid, err error) {
-	hurt, err := sn.s.hurtBy(ctx, new(holding.Climb), h)
+	climb := new(holding.Climb)
+	hurt, err := sn.s.hurtBy(ctx, climb, h)
+	if err != nil {
+		return nil, err
+	}
+	marked, err := sn.s.held.MarkedWhole(ctx, climb.Fresh())
 	for _, d := range hurt {
-		if d.Complete {
+		if d.Complete || len(marked) > 0 {
 			dags = append(dags, d.DAG.CID())
 		}
+	}
+	if len(dags) == 0 && len(marked) > 0 {
+		dags = append(dags, cid.NewCidV1(cid.Raw, h))
 	}
 	return dags, err
 }

@@ -193,11 +193,13 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 		d.Kind = kindFor(d.DAGs, kind)
 	}
 	d.Hash = h
+	above := v.climb.Fresh()
 	if d.Kind == "" {
-		return d, nil
+		// It is still to be fetched, but no walk comes to it below what counts as whole.
+		above, err = v.s.held.MarkedWhole(ctx, above)
 	}
-	v.marks = append(v.marks, v.climb.Fresh()...)
-	return d, nil
+	v.marks = append(v.marks, above...)
+	return d, err
 }
 
 // takeBack takes back the marks that what is above damaged blocks is whole, once there are least

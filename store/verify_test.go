@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
@@ -283,6 +285,43 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	}
 	if found, _ := verify(t, s); len(found) != 0 {
 		t.Errorf("found %v", found) // it is to be fetched
+	}
+	roomtest.CheckInvariants(t, s.kv)
+}
+
+// What is missing of a DAG that is not complete is fetched, also if all of it counted as whole before.
+func TestVerifyOfAnUnfinishedDAG(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	all := roomtest.SmallChain("unfinished", 4)
+	root := dagtest.Last(all)
+	r, err := s.requestRecords.Add(t.Context(), roomtest.Account, pin.Spec{CID: root.String(), Root: root})
+	must(t, err)
+	a, _, err := s.requestRecords.Begin(t.Context(), r.DAG())
+	must(t, err)
+	roomtest.WalkDAG(t, s, a, all) // and the server stops before that is noted
+	roomtest.Set(t, s.db, roomtest.BlockKey(all[0].Cid().Hash()), nil)
+	snapshot, err := s.Snapshot(t.Context())
+	must(t, err)
+	defer snapshot.Close()
+	hurt := func() []cid.Cid {
+		dags, err := snapshot.Hurt(t.Context(), all[0].Cid().Hash())
+		must(t, err)
+		return dags
+	}
+	if dags := hurt(); len(dags) != 1 || pin.DAGOf(dags[0]) != r.DAG() {
+		t.Errorf("a backup lacks the block without harm to %v", dags)
+	}
+	if found, _ := verify(t, s); len(found) != 0 {
+		t.Errorf("found %v", found)
+	}
+	if dags := hurt(); len(dags) != 0 { // it is to be fetched
+		t.Errorf("the missing block hurts %v", dags)
+	}
+	_, _, err = s.requestRecords.Begin(t.Context(), r.DAG())
+	must(t, err)
+	roomtest.WalkDAG(t, s, a, all)
+	if !roomtest.Has(t, s, all[0]) {
+		t.Error("a walk ends without a block that is missing")
 	}
 	roomtest.CheckInvariants(t, s.kv)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	chunk "github.com/ipfs/boxo/chunker"
@@ -328,7 +329,8 @@ func (a *Adder) addContent(ctx context.Context, name string, f io.Reader) (ipld.
 	case a.o.trickle:
 		layout = trickle.Layout
 	case !a.o.rawLeaves && !b.HasFileAttributes():
-		layout = balancedPB
+		pooled := strings.HasPrefix(a.o.chunker, "size-")
+		layout = func(b *helpers.DagBuilderHelper) (ipld.Node, error) { return balancedPB(b, pooled) }
 	}
 	nd, err := layout(b)
 	if r.err != nil { // the builder's is about it

@@ -8,6 +8,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	pool "github.com/libp2p/go-buffer-pool"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -17,14 +18,16 @@ import (
 type pbLayout struct {
 	b       *helpers.DagBuilderHelper
 	builder cid.Builder // of dag-pb
+	pooled  bool        // chunks come from the pool of buffers
 }
 
-// balancedPB lays out what the helper reads.
-func balancedPB(b *helpers.DagBuilderHelper) (ipld.Node, error) {
+// balancedPB lays out what the helper reads. pooled says that its chunks come from [pool], and that
+// nobody else has them, as with boxo's chunks of one size.
+func balancedPB(b *helpers.DagBuilderHelper, pooled bool) (ipld.Node, error) {
 	if b.Done() { // a file without data
 		return balanced.Layout(b)
 	}
-	l := pbLayout{b, b.GetCidBuilder().WithCodec(cid.DagProtobuf)}
+	l := pbLayout{b, b.GetCidBuilder().WithCodec(cid.DagProtobuf), pooled}
 	root, size, err := l.leaf()
 	for depth := 1; err == nil && !b.Done(); depth++ {
 		above := b.NewFSNodeOverDag(unixfs.TFile)
@@ -73,6 +76,9 @@ func (l pbLayout) leaf() (ipld.Node, uint64, error) {
 	buf = protowire.AppendVarint(buf, uint64(pb.Data_File))
 	buf = protowire.AppendTag(buf, 2, protowire.BytesType) // Data
 	buf = protowire.AppendBytes(buf, data)
+	if l.pooled {
+		pool.Put(data) // the next chunk needs as much
+	}
 	buf = protowire.AppendTag(buf, 3, protowire.VarintType) // filesize
 	buf = protowire.AppendVarint(buf, n)
 	c, err := l.builder.Sum(buf)

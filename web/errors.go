@@ -45,7 +45,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	switch {
 	case errors.As(err, &own):
 		return own
-	case errors.Is(context.Cause(ctx), auth.ErrRevoked):
+	case errors.Is(context.Cause(ctx), auth.ErrUnauthorized):
 		return &failure{http.StatusUnauthorized, errSessionOver.Error()}
 	case faults.HungUp(conn, err):
 		return &failure{faults.StatusClientGone, "the client hung up"}

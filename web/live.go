@@ -169,7 +169,7 @@ func (u *UI) stream(c *call, look func(*stream) (moving bool, err error)) error 
 		tick.Reset(liveEvery)
 		select {
 		case <-c.ctx.Done():
-			if cause := context.Cause(c.ctx); errors.Is(cause, auth.ErrRevoked) {
+			if cause := context.Cause(c.ctx); errors.Is(cause, auth.ErrUnauthorized) {
 				return s.over(cause)
 			}
 			return nil

@@ -64,8 +64,8 @@ func authenticate(s *auth.Service, onError func(echo.Context, error) error, allo
 			}
 			c.SetRequest(r.WithContext(auth.WithAddress(auth.WithPrincipal(ctx, p), clientAddress(c))))
 			err = next(c)
-			if err != nil && errors.Is(context.Cause(ctx), auth.ErrRevoked) {
-				return refuse(c, auth.ErrRevoked)
+			if ended := context.Cause(ctx); err != nil && errors.Is(ended, auth.ErrUnauthorized) {
+				return refuse(c, ended)
 			}
 			return err
 		}

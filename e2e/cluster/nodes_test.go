@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
@@ -146,9 +148,19 @@ func (s *storage) fill(t *testing.T, ctx context.Context, full bool) {
 	s.restart(t, env)
 }
 
-// pinned reports whether the node has pinned a CID.
-func (s *storage) pinned(ctx context.Context, cid string) bool {
-	return s.Call(ctx, "pin/ls", url.Values{"arg": {cid}, "type": {"recursive"}, "stream": {"true"}}, nil) == nil
+// pinned reports whether the node has pinned a CID, as it is written or in version 1, as a front asks for
+// it.
+func (s *storage) pinned(ctx context.Context, c string) bool {
+	is, err := cid.Decode(c)
+	if err != nil {
+		return false
+	}
+	for _, c := range []string{c, cid.NewCidV1(is.Type(), is.Hash()).String()} {
+		if s.Call(ctx, "pin/ls", url.Values{"arg": {c}, "type": {"recursive"}, "stream": {"true"}}, nil) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // world is a cluster over some nodes, with a Kubo that has what is to be pinned.

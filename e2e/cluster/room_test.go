@@ -272,7 +272,8 @@ func (w *world) fewest(ctx context.Context, all []string) int {
 // Replication goes up and down, and what is not wanted any more goes.
 func TestReplicationChanges(t *testing.T) {
 	ctx := within(t, 5*time.Minute)
-	w := newWorld(t, ctx, 3, peers.Options{Min: 2, Max: 2, RecoverEvery: 5 * time.Second},
+	// As in move, no recovery runs while the pinset changes.
+	w := newWorld(t, ctx, 3, peers.Options{Min: 2, Max: 2, RecoverEvery: 12 * time.Minute},
 		"HOLDFAST_RPC_UNPIN_GRACE=10s", "HOLDFAST_STORE_RECLAIM_INTERVAL=1s")
 	all := files(t, ctx, w.source, 9_000, 20, 10)
 	for _, n := range []int{2, 3, 1} {

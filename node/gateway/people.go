@@ -238,8 +238,12 @@ func (b *backend) GetBlock(ctx context.Context, p path.ImmutablePath) (boxo.Cont
 // all in memory, and a browser takes seconds for as many.
 const maxListed = 10_000
 
+// maxNames is how many bytes their names may have together: some 400 each. Each name is on the page
+// several times. Kubo lets a name be as long as a block.
+const maxNames = 4 << 20
+
 var errTooManyEntries = boxo.NewErrorStatusCode(
-	fmt.Errorf("the directory has more than %d entries, which is too many for a page: open what is in it by its name", maxListed),
+	fmt.Errorf("the directory has more than %d entries, or %d bytes of names, which is too much for a page: open what is in it by its name", maxListed, maxNames),
 	http.StatusUnprocessableEntity)
 
 // Get implements [boxo.IPFSBackend].
@@ -277,14 +281,19 @@ func (b *backend) Get(ctx context.Context, p path.ImmutablePath, ranges ...boxo.
 	return file, answer, err
 }
 
-// limited passes up to maxListed entries on, and then an error.
+// limited passes up to maxListed entries on, with names of maxNames bytes together, and then an error.
 func limited(ctx context.Context, entries <-chan unixfs.LinkResult) <-chan unixfs.LinkResult {
 	some := make(chan unixfs.LinkResult)
 	go func() {
 		defer close(some)
-		n := 0
+		n, names := 0, 0
 		for e := range entries {
-			if n++; n > maxListed {
+			if e.Link != nil {
+				names += len(e.Link.Name)
+			}
+			n++
+			tooMuch := n > maxListed || names > maxNames
+			if tooMuch {
 				e = unixfs.LinkResult{Err: errTooManyEntries}
 			}
 			select {
@@ -292,7 +301,7 @@ func limited(ctx context.Context, entries <-chan unixfs.LinkResult) <-chan unixf
 			case <-ctx.Done():
 				return
 			}
-			if n > maxListed {
+			if tooMuch {
 				return
 			}
 		}

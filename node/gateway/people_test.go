@@ -352,14 +352,18 @@ func TestFilesInParts(t *testing.T) {
 
 // A directory has so many entries on a page, and then an error in place of more memory.
 func TestManyEntries(t *testing.T) {
-	for _, n := range []int{maxListed, maxListed + 1, maxListed + 100} {
+	for _, tt := range []struct{ n, name, want int }{
+		{maxListed, 10, maxListed}, {maxListed + 1, 10, maxListed}, {maxListed + 100, 10, maxListed},
+		{4, maxNames / 4, 4}, {5, maxNames / 4, 4}, {100, maxNames + 1, 0},
+	} {
+		n := tt.n
 		ctx, cancel := context.WithCancel(t.Context())
 		all := make(chan unixfs.LinkResult)
 		go func() {
 			defer close(all)
 			for i := range n {
 				select {
-				case all <- unixfs.LinkResult{Link: &ipld.Link{Name: fmt.Sprint(i)}}:
+				case all <- unixfs.LinkResult{Link: &ipld.Link{Name: fmt.Sprint(strings.Repeat("n", tt.name-5), 10000+i)}}:
 				case <-ctx.Done():
 					return
 				}
@@ -374,8 +378,8 @@ func TestManyEntries(t *testing.T) {
 				got++
 			}
 		}
-		if got != min(n, maxListed) || (err != nil) != (n > maxListed) {
-			t.Errorf("%d entries: %d came, and %v", n, got, err)
+		if got != tt.want || (err != nil) != (n > tt.want) {
+			t.Errorf("%d entries with names of %d bytes: %d came, and %v", n, tt.name, got, err)
 		}
 		cancel()
 	}

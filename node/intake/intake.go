@@ -11,6 +11,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
@@ -36,6 +37,8 @@ type Config struct {
 	Durable func(ctx context.Context, held ...walk.Held) error
 	// Dir is the directory for temporary files, which the upload removes; "" is the system's.
 	Dir string
+	// Room fails if there is no room for these files. Nil never does.
+	Room tempfile.Room
 	// Share is the same for all uploads that divide memory among them.
 	Share *Share
 }
@@ -78,7 +81,7 @@ func Begin(ctx context.Context, cfg Config, limits pin.Limits) (*Intake, error) 
 	cfg.Share.join()
 	in := &Intake{
 		cfg: cfg, limits: limits, attempt: a,
-		seen:   seen.New(cfg.Dir, func() int { return cfg.Share.of(seenTotal, seenLeast) }),
+		seen:   seen.New(cfg.Dir, func() int { return cfg.Share.of(seenTotal, seenLeast) }).Within(cfg.Room),
 		open:   make(map[pin.DAG]*node),
 		awaits: make(map[pin.DAG][]*node),
 	}

@@ -18,7 +18,7 @@ import (
 // not whole it gives the block that is found first: all that a block links to is looked for
 // before what is further below. So what waits to be read is here, and is in memory once.
 func (in *Intake) Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err error) {
-	been := seen.New(in.cfg.Dir, func() int { return in.cfg.Share.of(seenTotal, seenLeast) })
+	been := seen.New(in.cfg.Dir, func() int { return in.cfg.Share.of(seenTotal, seenLeast) }).Within(in.cfg.Room)
 	defer func() { err = errors.Join(err, been.Close()) }()
 	for todo := []cid.Cid{root}; len(todo) > 0; {
 		c := todo[len(todo)-1]

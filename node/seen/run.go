@@ -4,12 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"os"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 // run has sorted entries in a file.
 type run struct {
-	file   *os.File
+	file   *tempfile.File
 	len    int
 	filter bloom
 }

@@ -16,10 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 )
 
 const (
@@ -41,6 +42,7 @@ type key [keySize]byte
 // closes it.
 type Set struct {
 	dir      string
+	room     tempfile.Room
 	most     func() int
 	secret   [16]byte
 	fresh    map[key]uint64
@@ -55,6 +57,13 @@ type Set struct {
 func New(dir string, most func() int) *Set {
 	s := &Set{dir: dir, most: most, fresh: make(map[key]uint64)}
 	_, _ = rand.Read(s.secret[:]) // never fails
+	return s
+}
+
+// Within has the files grow only while there is room for them. It returns the set, and is called before
+// any other method. Put fails with the error of room.
+func (s *Set) Within(room tempfile.Room) *Set {
+	s.room = room
 	return s
 }
 
@@ -220,19 +229,15 @@ func (c *cursor) next() error {
 
 // write makes a run of the entries that fill adds, at most n, in order.
 func (s *Set) write(n int, fill func(add func(key, uint64) error) error) (_ *run, err error) {
-	f, err := os.CreateTemp(s.dir, "seen-*")
+	f, err := tempfile.Create(s.dir, "seen-*", s.room)
 	if err != nil {
-		return nil, fmt.Errorf("make a file for what a walk has seen: %w", err)
+		return nil, fmt.Errorf("remember what a walk has seen: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	// A file without a name goes with the process, however that ends.
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, fmt.Errorf("make a file for what a walk has seen: %w", err)
-	}
 	r := &run{file: f, filter: newBloom(n)}
 	out := bufio.NewWriterSize(f, 256<<10)
 	err = fill(func(k key, v uint64) error {

@@ -2,6 +2,7 @@ package seen
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -138,5 +139,26 @@ func BenchmarkPut(b *testing.B) {
 			b.Fatal(err)
 		}
 		n++
+	}
+}
+
+// A set in files grows only while the disk has room for them.
+func TestFilesWithinRoom(t *testing.T) {
+	full, left := errors.New("full"), uint64(100*entrySize)
+	s := New(t.TempDir(), atMost(10)).Within(func(bytes uint64) error {
+		if bytes > left {
+			return full
+		}
+		left -= bytes
+		return nil
+	})
+	defer s.Close()
+	var err error
+	n := uint64(0)
+	for ; err == nil && n < 1000; n++ {
+		err = s.Put(hashOf(t, n), n)
+	}
+	if !errors.Is(err, full) {
+		t.Errorf("after %d entries: %v", n, err)
 	}
 }

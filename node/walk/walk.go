@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/holdfast-ipfs/holdfast/internal/tempfile"
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
@@ -51,6 +52,8 @@ type Config struct {
 	// Dir is the directory for temporary files, which the walk removes; "" is the
 	// system's.
 	Dir string
+	// Room fails if there is no room for these files. Nil never does.
+	Room tempfile.Room
 	// Share is the same for all walks that divide memory among them. Nil: the walk has all
 	// of it.
 	Share *Share
@@ -89,7 +92,7 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &walk{
 		cfg: cfg, job: job, ctx: ctx,
-		seen:   seen.New(cfg.Dir, func() int { return cfg.most(cfg.seenMost, seenMost, seenLeast) }),
+		seen:   seen.New(cfg.Dir, func() int { return cfg.most(cfg.seenMost, seenMost, seenLeast) }).Within(cfg.Room),
 		open:   make(map[key]*item),
 		wants:  make(map[string]*want),
 		writer: newWriter(ctx, cfg, job.Limits),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
@@ -79,8 +80,17 @@ type driver interface {
 // straight asks a peer that runs, or the next one.
 type straight struct{ w *world }
 
+// pin asks again while a peer does not know enough of the others to allocate, as after a start.
 func (d straight) pin(ctx context.Context, cids []string) error {
-	return each(ctx, len(cids), func(ctx context.Context, i int) error { return d.w.running(i).Pin(ctx, cids[i], nil) })
+	return each(ctx, len(cids), func(ctx context.Context, i int) error {
+		return rig.Poll(ctx, 200*time.Millisecond, func() (bool, error) {
+			err := d.w.running(i).Pin(ctx, cids[i], nil)
+			if err != nil && strings.Contains(err.Error(), "not enough peers") {
+				return false, nil
+			}
+			return true, err
+		})
+	})
 }
 
 // unpin asks the next peer if one has not heard of a pin, as one that was killed may not have. What none

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
@@ -97,6 +98,7 @@ type ofPins struct {
 	pin    []time.Duration // all of P2
 	unpin  []time.Duration // all of P5
 	rm     []time.Duration // one call of P3 each
+	rmBusy []time.Duration // the same, while P2 runs
 	wrote  uint64          // bytes, in P3
 	behind []time.Duration // all of P2, through the front
 }
@@ -144,16 +146,35 @@ func (b *bench) pins(ctx context.Context) error {
 func (w *world) manyPins(ctx context.Context, cids []string, o *ofPins) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	beside := w.b.wants("P3") && w.kind != nulls
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var calls sync.WaitGroup
+	var failed error
+	if beside {
+		calls.Go(func() {
+			for i := 0; work.Err() == nil && failed == nil; i++ {
+				var took time.Duration
+				took, failed = w.nodes[0].rmOne(ctx, fmt.Appendf(nil, "nor has anybody %d", i))
+				o.rmBusy = append(o.rmBusy, took)
+				time.Sleep(20 * time.Millisecond) // so that P2 is what it is without it
+			}
+		})
+	}
 	began := time.Now()
-	if err := errors.Join(w.pin(ctx, cids), w.await(ctx, len(cids))); err != nil {
+	err := errors.Join(w.pin(ctx, cids), w.await(ctx, len(cids)))
+	took := time.Since(began)
+	stop()
+	calls.Wait()
+	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	o.pin = append(o.pin, time.Since(began))
+	o.pin = append(o.pin, took)
 	w.b.say("P2: %s: %d pins in %s", w.kind, len(cids), short(o.pin[len(o.pin)-1]))
 	if err := w.copies(ctx, cids, 2); err != nil {
 		return err
 	}
-	if w.b.wants("P3") && w.kind != nulls {
+	if beside {
 		if err := w.rmNothing(ctx, o); err != nil {
 			return err
 		}
@@ -177,17 +198,26 @@ func (w *world) rmNothing(ctx context.Context, o *ofPins) error {
 		return err
 	}
 	for i := range w.b.of(5000) {
-		absent := rig.CID(rig.CodecRaw, fmt.Appendf(nil, "nobody has pinned %d", i))
-		began := time.Now()
-		err := n.Call(ctx, "pin/rm", url.Values{"arg": {absent}}, nil)
-		o.rm = append(o.rm, time.Since(began))
-		if err == nil || !strings.Contains(err.Error(), "not pinned or pinned indirectly") {
-			return fmt.Errorf("pin/rm of what is not pinned answers %w", err)
+		took, err := n.rmOne(ctx, fmt.Appendf(nil, "nobody has pinned %d", i))
+		if err != nil {
+			return err
 		}
+		o.rm = append(o.rm, took)
 	}
 	after, err := writtenBy(n.process().PID())
 	o.wrote += after - before
 	return err
+}
+
+// rmOne times pin/rm of a block that is not pinned.
+func (n *node) rmOne(ctx context.Context, block []byte) (time.Duration, error) {
+	began := time.Now()
+	err := n.Call(ctx, "pin/rm", url.Values{"arg": {rig.CID(rig.CodecRaw, block)}}, nil)
+	took := time.Since(began)
+	if err == nil || !strings.Contains(err.Error(), "not pinned or pinned indirectly") {
+		return took, fmt.Errorf("pin/rm of what is not pinned answers %v", err)
+	}
+	return took, nil
 }
 
 func (b *bench) reportPins(n int, all map[kind]*ofPins) {
@@ -201,6 +231,7 @@ func (b *bench) reportPins(n int, all map[kind]*ofPins) {
 	}
 	if b.wants("P3") {
 		b.table.add(within(row{part: "P3", what: "pin/rm of what is not pinned, p99", kubo: short(percentile99(k.rm)), holdfast: short(percentile99(h.rm))}, percentile99(h.rm), time.Millisecond))
+		b.table.add(row{part: "P3", what: "the same while the pins of P2 are made", kubo: short(percentile99(k.rmBusy)), holdfast: short(percentile99(h.rmBusy))})
 		r := row{part: "P3", what: fmt.Sprintf("written to disk by %d such calls", len(h.rm)), kubo: mib(k.wrote), holdfast: mib(h.wrote)}
 		// A sync for each would write a block of 4 KiB at least. What the database does by itself is less.
 		r.result, r.target, r.verdict = fmt.Sprintf("%d bytes a call", h.wrote/uint64(len(h.rm))), "no sync", verdict(h.wrote/uint64(len(h.rm)) < 64)

@@ -26,20 +26,12 @@ type row struct {
 type table struct {
 	mu   sync.Mutex
 	rows []row
-	note []string // below the table
 }
 
 func (t *table) add(r row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rows = append(t.rows, r)
-}
-
-// say adds a line below the table.
-func (t *table) say(format string, a ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.note = append(t.note, fmt.Sprintf(format, a...))
 }
 
 func (t *table) print(out io.Writer) error {
@@ -50,11 +42,7 @@ func (t *table) print(out io.Writer) error {
 	for _, r := range t.rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.part, r.what, r.kubo, r.holdfast, r.beside, r.result, r.target, r.verdict)
 	}
-	err := w.Flush()
-	for _, s := range t.note {
-		fmt.Fprintln(out, s)
-	}
-	return err
+	return w.Flush()
 }
 
 func verdict(met bool) string {

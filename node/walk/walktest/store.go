@@ -556,5 +556,8 @@ func (s *Store) unlink(l graph.Link) {
 	delete(s.blocks, string(l.Hash))
 }
 
+// RoomForTemp says that there is room.
+func (s *Store) RoomForTemp(uint64) error { return nil }
+
 // Room says that there is room.
 func (s *Store) Room(ctx context.Context, _ uint64) error { return ctx.Err() }

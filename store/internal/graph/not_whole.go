@@ -67,6 +67,26 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 	return slices.Sorted(maps.Keys(found)), marks, nil
 }
 
+// MarkedWhole gives those of some holders that have the mark of being whole.
+func (g *Store) MarkedWhole(ctx context.Context, holders []graph.Holder) (marked []graph.Holder, err error) {
+	if len(holders) == 0 {
+		return nil, nil
+	}
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		for _, h := range holders {
+			has, err := r.Has(WholeKey(h))
+			if err != nil {
+				return err
+			}
+			if has {
+				marked = append(marked, h)
+			}
+		}
+		return nil
+	})
+	return marked, err
+}
+
 // TakeBackWhole deletes the marks that holders are whole. Then no walk passes over what is below
 // them: the next one that comes there looks for itself, and fetches what is damaged.
 func (g *Store) TakeBackWhole(holders []graph.Holder) error {

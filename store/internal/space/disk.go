@@ -157,6 +157,9 @@ func (s *Space) roomToMove(n uint64) error { return s.floor(s.cfg.Reserve/4, n) 
 // RoomForUpkeep fails if less is free than the lower floor, below which only reclaims write.
 func (s *Space) RoomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
 
+// RoomForTemp fails if after n more bytes less would be free than the lower floor.
+func (s *Space) RoomForTemp(n uint64) error { return s.floor(s.cfg.Reserve, n) }
+
 // floor fails with a *diskerr.DiskFullError if after n more bytes less than floor would be free. If
 // the file system does not say how much is free, it fails with diskerr.ErrUnwritable.
 func (s *Space) floor(floor, n uint64) error {

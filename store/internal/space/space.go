@@ -45,6 +45,7 @@ type Space struct {
 	db        *badger.DB
 	kv        *kv.DB
 	inside    insides
+	early     *early
 	doubt     doubt
 	soundness soundness
 }

@@ -109,7 +109,8 @@ func (s *Space) holdUp(newest string) {
 		if !collecting || s.kv.Context().Err() != nil {
 			return
 		}
-		err := writeLogAgain(s.kv.Context(), newest, s.inside.endOfLog())
+		_, end := s.inside.endOfLog()
+		err := writeLogAgain(s.kv.Context(), newest, end)
 		if err == nil || errors.Is(err, kv.ErrLost) {
 			return
 		}

@@ -35,6 +35,9 @@ type logFile struct {
 	size int64
 }
 
+// logName gives the name that Badger gives to a new file of the value log.
+func logName(id uint32) string { return fmt.Sprintf("%06d.vlog", id) }
+
 // logFiles lists the files of the value log. The newest comes last: while the database is open, it is
 // the one that is written.
 func logFiles(dir string) (all []logFile, err error) {
@@ -204,7 +207,7 @@ func writeEmptyLog(dir string, id uint32) error {
 	if _, err := rand.Read(header[reading.LogKeyID:]); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%06d.vlog", id)
+	name := logName(id)
 	return durable.WriteFile(filepath.Join(dir, name), name+".new", header[:], 0o600)
 }
 

@@ -116,7 +116,7 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 	host, _ := os.Hostname() // for people; it may be unknown
 	cfg := backup.Config{
 		Place: place, Key: key, Store: b.instance, Version: b.version, Host: host, Private: b.private, Room: b.roomAt(ctx, in.To),
-		Temp: temp, Logger: b.log, Now: time.Now,
+		Temp: temp, TempRoom: b.store.RoomForTemp, Logger: b.log, Now: time.Now,
 		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
 	}
 	if cfg.Denylists, err = denylistFiles(b.lists); err != nil {

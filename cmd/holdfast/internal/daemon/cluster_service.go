@@ -145,7 +145,7 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 	if err := notShared(claims, to); err != nil {
 		return done, err
 	}
-	if err := s.inherit(ctx, in.From); err != nil {
+	if err := s.inherit(ctx, in.From, claims, to); err != nil {
 		return done, err
 	}
 	for i := range done.Owners {
@@ -187,12 +187,26 @@ func (s clusterService) knows(from string, claims map[owner][]cluster.Claim, to 
 // nobody removed it here.
 func (s clusterService) isLost(c cluster.Claim) bool { return c.Instance != s.core.front || !c.Own }
 
-// inherit notes that what a lost server asked for is this server's.
-func (s clusterService) inherit(ctx context.Context, instance string) error {
+// inherit notes that what accounts of a lost server asked for is this server's, if some account here gets
+// their requests.
+func (s clusterService) inherit(ctx context.Context, instance string, claims map[owner][]cluster.Claim, to map[owner]string) error {
 	if instance == s.core.front {
 		return nil
 	}
-	return writeList(ctx, s.core.store.Datastore(), heirsKey, s.cluster.Inherit(instance))
+	var some []string
+	for o := range claims {
+		if to[o] != "" {
+			some = append(some, o.account)
+		}
+	}
+	switch len(some) {
+	case 0:
+		return nil
+	case len(claims):
+		some = nil
+	}
+	slices.Sort(some)
+	return writeList(ctx, s.core.store.Datastore(), heirsKey, s.cluster.Inherit(instance, some...))
 }
 
 // heirOf finds who gets the requests of an account; id is "" if nobody does.

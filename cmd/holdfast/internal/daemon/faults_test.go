@@ -204,7 +204,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	t.Cleanup(pages.close)
 	served := content{
 		blocks:    brokenBlocks{broken: b},
-		seen:      seenIn(t.TempDir()),
+		seen:      seenIn(t.TempDir(), nil),
 		above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
 		node:      func() rpc.Node { return rpc.Node{} },
 		repo:      brokenRepo{b},

@@ -85,9 +85,9 @@ func (p *Program) serveGateway(ctx context.Context) error {
 // file.
 const maxSeen = 1 << 16
 
-// seenIn makes sets of what one CAR has, with files in dir.
-func seenIn(dir string) func() dagcar.Seen {
-	return func() dagcar.Seen { return seen.New(dir, func() int { return maxSeen }) }
+// seenIn makes sets of what one CAR has, with files in dir, as far as there is room for them.
+func seenIn(dir string, room func(bytes uint64) error) func() dagcar.Seen {
+	return func() dagcar.Seen { return seen.New(dir, func() int { return maxSeen }).Within(room) }
 }
 
 // gatewayRouter serves the content, except for denied paths.

@@ -53,7 +53,7 @@ func (p *Program) content() content {
 	}
 	return content{
 		profile: profile,
-		blocks:  p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)),
+		blocks:  p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName), p.core.store.RoomForTemp),
 		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
@@ -164,7 +164,7 @@ type noBlocks struct{ blockstore.Blockstore }
 func (p *Program) clusterContent(profile upload.Profile) content {
 	return content{
 		profile: profile, blocks: noBlocks{blockstore.NewBlockstore(datastore.NewNullDatastore())},
-		seen:       seenIn(p.Data.File(datadir.TempDirName)),
+		seen:       seenIn(p.Data.File(datadir.TempDirName), p.core.store.RoomForTemp),
 		complete:   func(context.Context, cid.Cid) (bool, error) { return false, nil },
 		above:      func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, nil },
 		deniedPath: p.denials.DeniedPath,

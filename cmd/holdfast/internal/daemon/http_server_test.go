@@ -56,7 +56,7 @@ func testAPIWith(t testing.TB, cfg config.Config, lines *logtest.Lines, level sl
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
 		content: content{
-			blocks: c.store.Blockstore(), seen: seenIn(t.TempDir()), above: c.store.DAGsAbove,
+			blocks: c.store.Blockstore(), seen: seenIn(t.TempDir(), nil), above: c.store.DAGsAbove,
 			upload: func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
 			node: func() rpc.Node {
 				return rpc.Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", Version: "v1.2.3-test"}

@@ -121,7 +121,7 @@ func (p *Program) newLocalRPC(network string) (*rpc.Local, error) {
 		},
 		Collect: p.collect,
 		Connect: p.node.Connect,
-		TempDir: p.Data.File(datadir.TempDirName),
+		TempDir: p.Data.File(datadir.TempDirName), TempRoom: p.core.store.RoomForTemp,
 	}
 	if network == "tcp" {
 		cfg.Host = p.isRPCHost
