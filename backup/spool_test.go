@@ -20,7 +20,7 @@ func numberedBlock(n int) linkedBlock {
 
 // TestSpool: what is read while it is written, and once more, is what was written.
 func TestSpool(t *testing.T) {
-	s, err := newSpool(t.TempDir())
+	s, err := (&Config{Temp: t.TempDir()}).newSpool()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestSpool(t *testing.T) {
 
 // TestSpoolEndsEarly: readers get the error that ended the writing, whether they wait already or come later.
 func TestSpoolEndsEarly(t *testing.T) {
-	s, err := newSpool(t.TempDir())
+	s, err := (&Config{Temp: t.TempDir()}).newSpool()
 	if err != nil {
 		t.Fatal(err)
 	}
