@@ -72,26 +72,15 @@ func (d *DB) Shut() {
 // Batch is writes past the committer: of blocks and of what holds them, which have locks of
 // their own. Like a batch of Badger's it may be written in several pieces, in order.
 type Batch struct {
-	d      *DB
-	wb     *badger.WriteBatch
-	values int // that are not kept beside their keys
-	bytes  int // of those, and of their keys
+	d  *DB
+	wb *badger.WriteBatch
 }
-
-// muchData is from how many bytes on a batch is one of much data: for less, nobody is woken.
-const muchData = 4 << 20
 
 // NewBatch begins a batch. The caller ends it with Cancel, also after Flush.
-func (d *DB) NewBatch() *Batch { return &Batch{d: d, wb: d.db.NewWriteBatch()} }
+func (d *DB) NewBatch() *Batch { return &Batch{d, d.db.NewWriteBatch()} }
 
 // Set writes a key.
-func (b *Batch) Set(key, value []byte) error {
-	if int64(len(value)) >= b.d.db.Opts().ValueThreshold {
-		b.values++
-		b.bytes += len(key) + len(value)
-	}
-	return b.filled(b.wb.Set(key, value))
-}
+func (b *Batch) Set(key, value []byte) error { return b.filled(b.wb.Set(key, value)) }
 
 // Delete deletes a key, which need not be there.
 func (b *Batch) Delete(key []byte) error { return b.filled(b.wb.Delete(key)) }
@@ -108,12 +97,7 @@ func (b *Batch) filled(err error) error {
 func (b *Batch) Cancel() { b.wb.Cancel() }
 
 // Flush makes the batch durable, and records in the database's health how that ended.
-func (b *Batch) Flush() error {
-	if b.bytes >= muchData {
-		defer b.d.writing(b.values, b.bytes)()
-	}
-	return b.d.wrote(b.wb.Flush())
-}
+func (b *Batch) Flush() error { return b.d.wrote(b.wb.Flush()) }
 
 // Snapshot gives the records as they are now, until done is called. The caller must have
 // entered.

@@ -22,10 +22,6 @@ type Config struct {
 	Now func() time.Time
 	// Room fails if less space is free than the lower floor.
 	Room func() error
-	// Writing is called before a batch of much data is written, with how many values it has that
-	// are not kept beside their keys, and the bytes of those and their keys. What it gives is
-	// called after.
-	Writing func(values, bytes int) (done func())
 	// WriteAgain writes to disk all that may be in memory only. Errors: [ErrLost], after
 	// which it is not tried again.
 	WriteAgain func(context.Context) error
@@ -45,7 +41,6 @@ type DB struct {
 	log        *slog.Logger
 	now        func() time.Time
 	room       func() error
-	writing    func(values, bytes int) func()
 	writeAgain func(context.Context) error
 	doubt      func() error
 	sound      func() error
@@ -69,7 +64,7 @@ type DB struct {
 // and closes Badger's database after that.
 func New(db *badger.DB, cfg Config) *DB {
 	d := &DB{
-		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writing: cfg.Writing, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, sound: cfg.Sound, kindOf: cfg.KindOf,
+		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, sound: cfg.Sound, kindOf: cfg.KindOf,
 		MendEvery: mendEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())

@@ -14,9 +14,6 @@ import (
 const (
 	logUnsynced  = "Error while curlf sync"
 	logUnflushed = "error flushing memtable to disk"
-	// logWrites comes before a write, at the level of debugging, from the goroutine that then
-	// writes. Others write only after it.
-	logWrites = "writeRequests called. Writing to value log"
 )
 
 // badgerLogger is made before main configures go-log: for loggers that are made later go-log
@@ -31,8 +28,6 @@ type badgerLog struct {
 	unsynced func(error)
 	// unflushed is called when memory could not be written to a table.
 	unflushed func(error)
-	// writes is called by Badger's goroutine that writes, before it writes.
-	writes func()
 }
 
 func (s *Space) badgerLog() badgerLog {
@@ -40,7 +35,6 @@ func (s *Space) badgerLog() badgerLog {
 		to:        badgerLogger,
 		unsynced:  s.noteUnsynced,
 		unflushed: s.noteUnflushed,
-		writes:    s.makeRoom,
 	}
 }
 
@@ -66,10 +60,4 @@ func (l badgerLog) Errorf(format string, args ...any) {
 
 func (l badgerLog) Warningf(format string, args ...any) { l.to.Warnf(format, args...) }
 func (l badgerLog) Infof(format string, args ...any)    { l.to.Infof(format, args...) }
-
-func (l badgerLog) Debugf(format string, args ...any) {
-	l.to.Debugf(format, args...)
-	if format == logWrites {
-		l.writes()
-	}
-}
+func (l badgerLog) Debugf(format string, args ...any)   { l.to.Debugf(format, args...) }

@@ -38,8 +38,5 @@ func (s *Space) CollectNext() (name string, size int64, collect func(context.Con
 // before anything is written.
 func (s *Space) ChangeEndOfLog(change func(end int64) int64) {
 	end := s.inside.endOfLog
-	s.inside.endOfLog = func() (uint32, int64) {
-		file, at := end()
-		return file, change(at)
-	}
+	s.inside.endOfLog = func() int64 { return change(end()) }
 }

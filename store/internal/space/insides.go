@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -43,7 +42,7 @@ var errUnknownBadger = errors.New("holdfast knows the inside of Badger " + known
 type insides struct {
 	discards *discards
 	places   valuePlaces
-	endOfLog func() (file uint32, end int64) // the newest file of the value log, and where its written part ends
+	endOfLog func() int64 // where the written part of the newest file of the value log ends
 }
 
 // findInsides finds all that we use of Badger's inside. Errors: errUnknownBadger.
@@ -98,28 +97,18 @@ func (p valuePlaces) of(item *badger.Item) (file uint32, at valuePlace, ok bool)
 	}, true
 }
 
-// endOfLog finds where Badger keeps which file of the value log is the newest, and where the written
-// part of it ends. Errors: errUnknownBadger.
-func endOfLog(db any) (func() (uint32, int64), error) {
+// endOfLog finds where Badger keeps the end of the written part of the newest file of the value
+// log. Errors: errUnknownBadger.
+func endOfLog(db any) (func() int64, error) {
 	unknown := fmt.Errorf("%w: the end of its value log is elsewhere", errUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown
 	}
-	end, newest, lock := log.FieldByName("writableLogOffset"), log.FieldByName("maxFid"), log.FieldByName("filesLock")
-	for _, f := range []struct {
-		field reflect.Value
-		is    reflect.Type
-	}{{end, reflect.TypeFor[atomic.Uint32]()}, {newest, reflect.TypeFor[uint32]()}, {lock, reflect.TypeFor[sync.RWMutex]()}} {
-		if !f.field.IsValid() || f.field.Type() != f.is {
-			return nil, unknown
-		}
+	end := log.FieldByName("writableLogOffset")
+	if !end.IsValid() || end.Type() != reflect.TypeFor[atomic.Uint32]() {
+		return nil, unknown
 	}
-	at, file := (*atomic.Uint32)(end.Addr().UnsafePointer()), (*uint32)(newest.Addr().UnsafePointer())
-	files := (*sync.RWMutex)(lock.Addr().UnsafePointer()) // both change under it, when there is a new file
-	return func() (uint32, int64) {
-		files.RLock()
-		defer files.RUnlock()
-		return *file, int64(at.Load())
-	}, nil
+	at := (*atomic.Uint32)(end.Addr().UnsafePointer())
+	return func() int64 { return int64(at.Load()) }, nil
 }

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,26 +38,6 @@ func TestUnknownBadger(t *testing.T) {
 		"another end of the log": func(*badger.DB) (in insides, err error) {
 			in.endOfLog, err = endOfLog(&struct {
 				vlog struct{ writableLogOffset uint32 }
-			}{})
-			return in, err
-		},
-		"another number of the newest file": func(*badger.DB) (in insides, err error) {
-			in.endOfLog, err = endOfLog(&struct {
-				vlog struct {
-					filesLock         sync.RWMutex
-					maxFid            int
-					writableLogOffset atomic.Uint32
-				}
-			}{})
-			return in, err
-		},
-		"another lock of the files": func(*badger.DB) (in insides, err error) {
-			in.endOfLog, err = endOfLog(&struct {
-				vlog struct {
-					filesLock         sync.Mutex
-					maxFid            uint32
-					writableLogOffset atomic.Uint32
-				}
 			}{})
 			return in, err
 		},

@@ -54,9 +54,6 @@ func BadgerOptions() *badger.Options {
 // CloseWait: once it has read a value whose length is wrong, it keeps the lock of that file, and
 // waits for it forever.
 func (s *Space) Close() error {
-	if s.early != nil { // it was opened to the end
-		s.early.stop()
-	}
 	if err := s.RoomToOpen(); errors.Is(err, diskerr.ErrDiskFull) {
 		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
 		return nil
@@ -89,11 +86,7 @@ func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(
 	if s.inside, err = find(s.db); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	s.early = newEarly(s.dbDir, s.inside.endOfLog)
-	s.kv = kv.New(s.db, kv.Config{
-		Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, Writing: s.early.begin,
-		WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, Sound: s.Sound, KindOf: s.cfg.KindOf,
-	})
+	s.kv = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, Sound: s.Sound, KindOf: s.cfg.KindOf})
 	s.heardBy(s.kv)
 	return nil
 }

@@ -45,7 +45,6 @@ type Space struct {
 	db        *badger.DB
 	kv        *kv.DB
 	inside    insides
-	early     *early
 	doubt     doubt
 	soundness soundness
 }

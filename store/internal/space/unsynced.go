@@ -109,8 +109,7 @@ func (s *Space) holdUp(newest string) {
 		if !collecting || s.kv.Context().Err() != nil {
 			return
 		}
-		_, end := s.inside.endOfLog()
-		err := writeLogAgain(s.kv.Context(), newest, end)
+		err := writeLogAgain(s.kv.Context(), newest, s.inside.endOfLog())
 		if err == nil || errors.Is(err, kv.ErrLost) {
 			return
 		}

@@ -35,9 +35,6 @@ type logFile struct {
 	size int64
 }
 
-// logName gives the name that Badger gives to a new file of the value log.
-func logName(id uint32) string { return fmt.Sprintf("%06d.vlog", id) }
-
 // logFiles lists the files of the value log. The newest comes last: while the database is open, it is
 // the one that is written.
 func logFiles(dir string) (all []logFile, err error) {
@@ -207,7 +204,7 @@ func writeEmptyLog(dir string, id uint32) error {
 	if _, err := rand.Read(header[reading.LogKeyID:]); err != nil {
 		return err
 	}
-	name := logName(id)
+	name := fmt.Sprintf("%06d.vlog", id)
 	return durable.WriteFile(filepath.Join(dir, name), name+".new", header[:], 0o600)
 }
 
