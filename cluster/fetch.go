@@ -18,6 +18,9 @@ const (
 	// to each of some peers, and each of those asks its node. Many pins at once would keep the peers
 	// busy with answers instead of pins.
 	lookCost = 2 * time.Millisecond
+	// rarely is by how much longer than PollMax a fetch waits of which nothing is heard, or that is one
+	// of very many.
+	rarely = 5
 	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
 	sizeTime = 30 * time.Second
 )
@@ -35,7 +38,8 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	f := &fetch{e: e, job: j, want: w}
 	e.fetching.Add(1)
 	defer e.fetching.Add(-1)
-	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), e.cfg.PollMax) {
+	limit := rarely * e.cfg.PollMax
+	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), limit) {
 		totals, done, err := f.step(ctx)
 		if done || err != nil {
 			return totals, endedBy(ctx, err)
@@ -46,7 +50,7 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		select {
 		case <-ctx.Done():
 			return pin.Totals{}, ctx.Err()
-		case <-time.After(spaced(pause, e.fetching.Load(), e.cfg.PollMax)):
+		case <-time.After(spaced(pause, e.fetching.Load(), limit)):
 		}
 	}
 }

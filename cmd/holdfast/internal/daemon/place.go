@@ -16,6 +16,11 @@ import (
 // What is pinned is kept by a node with the store, on this machine, or by a cluster. With a cluster
 // there is no node, and what is asked of one has an empty answer.
 
+// clusterSeekers is how many DAGs a front waits for at the same time. The peers do the work, and one
+// that waits takes some 10 KiB here. One that has no place is pinned by the cluster all the same, but
+// that is noticed only with its next turn, which may be minutes later.
+const clusterSeekers = 4096
+
 // startPins starts what keeps what is pinned, and then the manager of pins. A node calls the
 // manager, too.
 func (p *Program) startPins(ctx context.Context) error {
@@ -24,12 +29,14 @@ func (p *Program) startPins(ctx context.Context) error {
 		return err
 	}
 	var admit func(pin.Spec) error
+	seekers := 0 // the default
 	if p.cluster != nil {
-		admit = p.cluster.Admit
+		admit, seekers = p.cluster.Admit, clusterSeekers
 	}
 	p.logPlace(p.Log)
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
+		Seekers:      seekers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
 		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
