@@ -60,7 +60,7 @@ type rig struct {
 	lines   *logtest.Lines
 	server  *httptest.Server
 	blocks  blockstore.Blockstore
-	ids     map[string]string // of the accounts, by address
+	ids     map[string]string       // of the accounts, by address
 	onPut   func(data []byte) error // of an upload; nil is nothing
 }
 
