@@ -78,7 +78,7 @@ type Config struct {
 	ReplaceAfter time.Duration // after so long a new pin goes elsewhere than to a peer that is away; default 2m
 	BelowFor     time.Duration // how long a DAG may have too few copies before it goes to other peers; default 30m
 	PollMin      time.Duration // the shortest time between two looks at the copies of a pin; default 50ms
-	PollMax      time.Duration // the longest while something happens; 5 times as long if nothing does; default 3s
+	PollMax      time.Duration // the longest, unless thousands are fetched at the same time; default 3s
 }
 
 // Engine is a [pin.Engine] over a cluster, and a [pin.Describer].

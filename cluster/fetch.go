@@ -18,9 +18,8 @@ const (
 	// to each of some peers, and each of those asks its node. Many pins at once would keep the peers
 	// busy with answers instead of pins.
 	lookCost = 2 * time.Millisecond
-	// rarely is by how much longer than PollMax a fetch waits of which nothing is heard, or that is one
-	// of very many.
-	rarely = 5
+	// crowded is how many times as long as PollMax a fetch waits at most, if it is one of very many.
+	crowded = 5
 	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
 	sizeTime = 30 * time.Second
 )
@@ -38,8 +37,7 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	f := &fetch{e: e, job: j, want: w}
 	e.fetching.Add(1)
 	defer e.fetching.Add(-1)
-	limit := rarely * e.cfg.PollMax
-	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), limit) {
+	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), e.cfg.PollMax) {
 		totals, done, err := f.step(ctx)
 		if done || err != nil {
 			return totals, endedBy(ctx, err)
@@ -50,7 +48,7 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		select {
 		case <-ctx.Done():
 			return pin.Totals{}, ctx.Err()
-		case <-time.After(spaced(pause, e.fetching.Load(), limit)):
+		case <-time.After(spaced(pause, e.fetching.Load(), crowded*e.cfg.PollMax)):
 		}
 	}
 }
