@@ -146,7 +146,7 @@ func TestEverySourceGoesOn(t *testing.T) {
 }
 
 // Two runs at the same time, and answers that are lost, make no second copy. Lists are not lost: a run
-// gives up if its very first answers are lost, which another test shows.
+// gives up if its very first answers are lost: see TestTargetThatNeverAnswered.
 func TestNoSecondCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(0)
@@ -393,6 +393,32 @@ func TestReportIsBounded(t *testing.T) {
 	}
 	if len(r.Troubles) != maxTroubles || r.Outcomes[Failed] != maxTroubles+10 {
 		t.Errorf("%d troubles, %v", len(r.Troubles), r.Outcomes)
+	}
+}
+
+// A target that never answered is given up soon: its address may be wrong. One that answered is not.
+func TestTargetThatNeverAnswered(t *testing.T) {
+	lost := func(http.ResponseWriter, *http.Request) bool { panic("lost") }
+	for _, answers := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(0)
+			s.faults = make([]func(http.ResponseWriter, *http.Request) bool, answers, 10)
+			for range 4 {
+				s.faults = append(s.faults, lost)
+			}
+			began := time.Now()
+			_, err := Run(t.Context(), pins{pins: somePins(5)}, s.client(t), waits)
+			if answers > 0 {
+				if err != nil || s.posts == 0 {
+					t.Errorf("after an answer: %v, %d requests", err, s.posts)
+				}
+				return
+			}
+			wantErr(t, err, "read what is pinned at the target")
+			if took := time.Since(began); s.posts > 0 || took > 2*giveUpFirst {
+				t.Errorf("it was given up after %v and %d requests", took, s.posts)
+			}
+		})
 	}
 }
 
