@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/multiformats/go-multihash"
 
@@ -70,6 +71,9 @@ type Restoring struct {
 	state  restoreState
 	batch  *kv.Batch
 	bytes  int                 // in the batch
+	bulk   *space.Bulk         // long blocks; nil until one comes
+	opened time.Time           // when the database was
+	took   time.Duration       // how long that took
 	making chan error          // gets how the batch before ended, which is being made durable; nil is none
 	look   *kv.Reader          // for Wants and EachWanted; nil is none
 	looked func()              // ends it
@@ -127,6 +131,8 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choi
 }
 
 func (r *Restoring) open(ctx context.Context) (err error) {
+	began := r.cfg.Now()
+	defer func() { r.opened = r.cfg.Now(); r.took = r.opened.Sub(began) }()
 	if r.space, err = space.Open(ctx, r.cfg.ofSpace(filepath.Join(r.dir, dbName)), space.BadgerOptions()); err == nil {
 		r.batch, r.bytes = r.space.DB().NewBatch(), 0
 	}
@@ -246,6 +252,9 @@ func (r *Restoring) lookAway() {
 // Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
 // pin.ErrDiskFull.
 func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
+	if len(data) >= space.BulkLeast {
+		return r.long(h, data)
+	}
 	if err := holding.RestoreBlock(r.batch, h, data); err != nil {
 		return err
 	}
@@ -253,6 +262,50 @@ func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
 		return r.Flush()
 	}
 	return r.room(len(data))
+}
+
+// longEvery is for how long long blocks are gathered until the database gets them, which has to be
+// closed and opened for that: an interruption loses as much. Opening a large one takes a while, which
+// is at most one part of openPart.
+const longEvery, openPart = 30 * time.Second, 20
+
+// long writes a long block past the database.
+func (r *Restoring) long(h multihash.Multihash, data []byte) (err error) {
+	if r.bulk == nil {
+		if r.bulk, err = r.space.NewBulk(); err != nil {
+			return err
+		}
+	}
+	if err := holding.RestoreLongBlock(r.bulk, h, data); err != nil {
+		return err
+	}
+	r.unseen[string(h)] = struct{}{}
+	if len(r.unseen) < maxUnseen && !r.bulk.Full() && r.cfg.Now().Sub(r.opened) < max(longEvery, openPart*r.took) {
+		return nil
+	}
+	return r.Flush()
+}
+
+// endLong has the database get the long blocks.
+func (r *Restoring) endLong() (err error) {
+	if r.bulk == nil {
+		return nil
+	}
+	defer r.cancelLong()
+	if r.bulk.Empty() {
+		return nil
+	}
+	if err := errors.Join(r.closeSpace(), r.bulk.Seal()); err != nil {
+		return err
+	}
+	return r.open(context.Background()) // which takes as long as it did before
+}
+
+func (r *Restoring) cancelLong() {
+	if r.bulk != nil {
+		r.bulk.Cancel()
+		r.bulk = nil
+	}
 }
 
 // room begins to make durable what was written, once that is much.
@@ -297,7 +350,10 @@ func (r *Restoring) Flush() error {
 	if err := r.begin(); err != nil {
 		return err
 	}
-	return r.made()
+	if err := r.made(); err != nil {
+		return err
+	}
+	return r.endLong()
 }
 
 // Missing takes note of a block that is not there, and that the backup does not have. It reports
@@ -342,10 +398,15 @@ func (r *Restoring) Close() error {
 		return nil
 	}
 	r.lookAway()
-	err := r.made()
+	r.cancelLong()
+	return errors.Join(r.made(), r.closeSpace())
+}
+
+// closeSpace closes the database. Nothing must be under way in it.
+func (r *Restoring) closeSpace() error {
 	r.batch.Cancel()
 	r.space.DB().Shut()
-	err = errors.Join(err, r.space.Close())
+	err := r.space.Close()
 	r.space = nil
 	return err
 }
