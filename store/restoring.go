@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,7 +68,7 @@ func readRestoring(dir string) (st restoreState, found bool, err error) {
 type Restoring struct {
 	dir    string
 	cfg    Config
-	space  *space.Space // nil once it is closed
+	space  *space.Space // nil while it is closed
 	state  restoreState
 	batch  *kv.Batch
 	bytes  int                 // in the batch
@@ -139,6 +140,14 @@ func (r *Restoring) open(ctx context.Context) (err error) {
 	return err
 }
 
+// reopen opens the database, if it was closed for it to get long blocks.
+func (r *Restoring) reopen(ctx context.Context) error {
+	if r.space != nil {
+		return nil
+	}
+	return r.open(ctx)
+}
+
 // Read opens what was restored so far as a store, for read. Blocks may be missing in it.
 func (r *Restoring) Read(ctx context.Context, read func(*Store) error) (err error) {
 	if err := errors.Join(r.Flush(), r.Close()); err != nil {
@@ -173,6 +182,9 @@ func (r *Restoring) Record(key, value []byte) error {
 	}
 	if r.state.Choice.leavesOut(key) {
 		return nil
+	}
+	if err := r.reopen(context.Background()); err != nil {
+		return err
 	}
 	if err := holding.RestoreRecord(r.batch, key, value); err != nil {
 		return err
@@ -224,6 +236,9 @@ func (r *Restoring) lookNow(ctx context.Context) error {
 	if r.look != nil {
 		return nil
 	}
+	if err := r.reopen(ctx); err != nil {
+		return err
+	}
 	if err := r.space.DB().Enter(ctx); err != nil {
 		return err
 	}
@@ -249,13 +264,16 @@ func (r *Restoring) lookAway() {
 	clear(r.unseen)
 }
 
-// Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
-// pin.ErrDiskFull.
+// Block writes a block that the caller has compared with its hash, and that Wants reported as wanted. It
+// does not keep data. Errors: pin.ErrDiskFull.
 func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
+	if err := r.reopen(context.Background()); err != nil {
+		return err
+	}
 	if len(data) >= space.BulkLeast {
 		return r.long(h, data)
 	}
-	if err := holding.RestoreBlock(r.batch, h, data); err != nil {
+	if err := holding.RestoreBlock(r.batch, h, bytes.Clone(data)); err != nil {
 		return err
 	}
 	if r.unseen[string(h)] = struct{}{}; len(r.unseen) >= maxUnseen {
@@ -295,10 +313,7 @@ func (r *Restoring) endLong() (err error) {
 	if r.bulk.Empty() {
 		return nil
 	}
-	if err := errors.Join(r.closeSpace(), r.bulk.Seal()); err != nil {
-		return err
-	}
-	return r.open(context.Background()) // which takes as long as it did before
+	return errors.Join(r.closeSpace(), r.bulk.Seal())
 }
 
 func (r *Restoring) cancelLong() {
@@ -346,6 +361,9 @@ func (r *Restoring) made() error {
 
 // Flush makes durable, and known to Wants, what was written. Errors: pin.ErrDiskFull.
 func (r *Restoring) Flush() error {
+	if r.space == nil { // all was, when it was closed
+		return nil
+	}
 	r.lookAway()
 	if err := r.begin(); err != nil {
 		return err
