@@ -39,7 +39,6 @@ func (g *Store) PutLoose(ctx context.Context, blocks []graph.Block) (written int
 		return 0, 0, err
 	}
 	defer g.claims.share(hashes)()
-	g.space.Ahead(int(bytes))
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, b := range absent { // first: by its note a block is found

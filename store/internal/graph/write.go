@@ -79,11 +79,6 @@ func (g *Store) Busy() bool { return time.Now().UnixNano()-g.wrote.Load() < int6
 
 // writePart makes a batch durable that has no blocks or no marks.
 func (g *Store) writePart(b graph.Batch) error {
-	size := 0
-	for _, block := range b.Blocks {
-		size += len(block.Data)
-	}
-	g.space.Ahead(size)
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil {

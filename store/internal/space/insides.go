@@ -43,7 +43,6 @@ type insides struct {
 	discards *discards
 	places   valuePlaces
 	endOfLog func() int64 // where the written part of the newest file of the value log ends
-	newest   *newestLog
 }
 
 // findInsides finds all that we use of Badger's inside. Errors: errUnknownBadger.
@@ -52,9 +51,6 @@ func findInsides(db *badger.DB) (in insides, err error) {
 		return in, err
 	}
 	if in.endOfLog, err = endOfLog(db); err != nil {
-		return in, err
-	}
-	if in.newest, err = newestLogOf(db); err != nil {
 		return in, err
 	}
 	in.places, err = placesOf(reflect.TypeFor[badger.Item]())

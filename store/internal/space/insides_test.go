@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,17 +38,6 @@ func TestUnknownBadger(t *testing.T) {
 		"another end of the log": func(*badger.DB) (in insides, err error) {
 			in.endOfLog, err = endOfLog(&struct {
 				vlog struct{ writableLogOffset uint32 }
-			}{})
-			return in, err
-		},
-		"other files of the log": func(*badger.DB) (in insides, err error) {
-			in.newest, err = newestLogOf(&struct {
-				vlog struct {
-					filesLock         sync.RWMutex
-					writableLogOffset atomic.Uint32
-					maxFid            uint32
-					filesMap          map[uint32]string
-				}
 			}{})
 			return in, err
 		},
