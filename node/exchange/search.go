@@ -42,6 +42,7 @@ func (x *Exchange) seek(w *want) {
 		return
 	}
 	x.seeking[w] = struct{}{}
+	w.retried, w.retryAfter = time.Now(), retryFirst
 	w.ctx, w.unsought = context.WithCancel(x.ctx)
 	for _, s := range w.sessions {
 		s.sought++
