@@ -23,7 +23,9 @@ type lateStore struct {
 	come func()
 }
 
-func (s lateStore) Blockstore() blockstore.Blockstore { return lateBlocks{s.Store.Blockstore(), s.come} }
+func (s lateStore) Blockstore() blockstore.Blockstore {
+	return lateBlocks{s.Store.Blockstore(), s.come}
+}
 
 type lateBlocks struct {
 	blockstore.Blockstore

@@ -34,7 +34,7 @@ func TestStoppedProcess(t *testing.T) {
 		if again := n.x.again.Load(); again != 0 || s.gap > time.Second {
 			t.Errorf("%d are asked for again after a stop, and the longest gap is %v", again, s.gap)
 		}
-		n.x.look(time.Now().Add(stopped+2*lostAfter))
+		n.x.look(time.Now().Add(stopped + 2*lostAfter))
 		if again := n.x.again.Load(); again != 1 {
 			t.Errorf("%d are asked for again after a silence, want 1", again)
 		}
