@@ -478,6 +478,25 @@ func TestPeerDoesNotTellWhatComes(t *testing.T) {
 	})
 }
 
+// What waits for others to be sought is asked for, also when none of those is sought any more.
+func TestNothingStaysParked(t *testing.T) {
+	all := someBlocks(questionsMost+3*soughtMost, 100)
+	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
+		p := n.peer("fetches it too", all[0]).connect()
+		s := n.x.NewSession("", nil)
+		defer s.Close()
+		s.Ask(all[0].Cid())
+		get(t, s, all[:1], time.Minute)
+		s.Ask(cidsOf(all[1:])...)
+		time.Sleep(time.Second)
+		p.add(all[1:]...)
+		time.Sleep(20 * time.Second)
+		if came := len(s.Take()); came != len(all)-1 {
+			t.Errorf("%d of %d blocks came", came, len(all)-1)
+		}
+	})
+}
+
 // heldFinder finds nobody, for as long as it is let.
 type heldFinder struct {
 	mu    sync.Mutex

@@ -86,7 +86,7 @@ func (x *Exchange) seekMissed() {
 	}
 }
 
-// unseek ends the broadcast of a want, and makes room for another.
+// unseek ends the broadcast of a want. The caller assigns.
 func (x *Exchange) unseek(w *want) {
 	if _, ok := x.seeking[w]; !ok {
 		return
@@ -94,11 +94,7 @@ func (x *Exchange) unseek(w *want) {
 	delete(x.seeking, w)
 	w.unsought()
 	for _, s := range w.sessions {
-		s.sought--
-		if next := s.parked.front(); next != nil {
-			s.parked.remove(next)
-			s.queue.put(next)
-		}
+		s.sought-- // the next assign lets another be sought
 	}
 }
 
@@ -201,10 +197,17 @@ func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) bool {
 
 // retry asks all lines anew for a want that has been sought for long.
 func (x *Exchange) retry(w *want) {
-	for _, a := range slices.Clone(w.asks) {
+	now := time.Now()
+	for _, a := range w.asks {
 		if a.state != askBlock {
-			x.drop(a)
+			first := a.first // its place among the questions is as old as it was
+			a.line.ask(w, a.by, askHave, now)
+			a.first = first
 		}
 	}
-	x.seekEverywhere(w)
+	if !w.missed { // else its turn comes
+		for _, l := range x.lines {
+			x.seekAt(w, l)
+		}
+	}
 }
