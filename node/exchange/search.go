@@ -195,19 +195,23 @@ func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) bool {
 	return err == nil
 }
 
-// retry asks all lines anew for a want that has been sought for long.
+// retry asks all lines anew for a want that has been sought for long. Where it has no place among
+// the questions, it takes its turn behind those that wait for one.
 func (x *Exchange) retry(w *want) {
 	now := time.Now()
 	for _, a := range w.asks {
 		if a.state != askBlock {
-			first := a.first // its place among the questions is as old as it was
+			first := a.first // its place is as old as it was
 			a.line.ask(w, a.by, askHave, now)
 			a.first = first
 		}
 	}
-	if !w.missed { // else its turn comes
-		for _, l := range x.lines {
-			x.seekAt(w, l)
+	if w.missed {
+		return
+	}
+	for _, l := range x.lines {
+		if l.gateway == nil && l.asks[w] == nil {
+			w.missed, w.told = true, now
 		}
 	}
 }
