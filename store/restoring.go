@@ -87,7 +87,7 @@ type Restoring struct {
 const maxRestoreBatch = 16 << 20
 
 // maxUnseen is how many blocks are written before Wants looks anew: some 100 bytes of memory each.
-const maxUnseen = 1 << 16
+const maxUnseen = 1 << 18
 
 // Restore begins to restore what is chosen of a backup whose records have the given layout, or
 // goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:

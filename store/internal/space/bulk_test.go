@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -23,6 +22,7 @@ func openBulk(t *testing.T, cfg Config) *Space {
 	t.Helper()
 	opts := BadgerOptions()
 	opts.ValueLogFileSize = 1 << 20
+	opts.MemTableSize = 16 << 10
 	s, err := Open(t.Context(), cfg, opts)
 	must(t, err)
 	return s
@@ -34,13 +34,14 @@ func closeBulk(t *testing.T, s *Space) {
 	must(t, s.Close())
 }
 
-// bulkValues are keys and values of many lengths: some fill a file, one is longer than a piece.
+// bulkValues are keys and values of many lengths: one is longer than a piece, all of them are longer than
+// several files, and their keys take several of Badger's memories.
 func bulkValues(seed byte) map[string][]byte {
 	random := rand.NewChaCha8([32]byte{seed})
 	lengths := rand.New(random)
 	all := map[string][]byte{}
-	for i := range 40 {
-		size := 1 + lengths.IntN(300<<10)
+	for i := range 150 {
+		size := 1 + lengths.IntN(50<<10)
 		if i == 20 {
 			size = bulkPiece + 12345
 		}
@@ -114,12 +115,11 @@ func TestBulk(t *testing.T) {
 	}
 	full, err := DiskUse(cfg.Dir)
 	must(t, err)
-	must(t, s.db.Update(func(txn *badger.Txn) (err error) {
-		for key := range all {
-			err = errors.Join(err, txn.Delete([]byte(key)))
-		}
-		return err
-	}))
+	wb := s.DB().NewBatch()
+	for key := range all {
+		must(t, wb.Delete([]byte(key)))
+	}
+	must(t, wb.Flush())
 	closeBulk(t, s)
 	s = openBulk(t, cfg)
 	must(t, s.GiveBack(t.Context(), GiveBackWork{
@@ -151,10 +151,13 @@ func TestBulkCutOff(t *testing.T) {
 			must(t, b.seal())
 		}
 		// What a crash leaves of the names.
-		logs, err := filepath.Glob(filepath.Join(cfg.Dir, "*"+bulkLog))
+		logs, err := filepath.Glob(filepath.Join(cfg.Dir, "*.*"+bulkFile))
 		must(t, err)
 		slices.Sort(logs)
 		done := cut > len(logs)
+		if mems, err := filepath.Glob(filepath.Join(cfg.Dir, "*.mem"+bulkFile)); cut > 0 && (err != nil || len(mems) == 0 || len(logs) < 5) {
+			t.Errorf("there are only %v, and the logs of memory %v: %v", logs, mems, err)
+		}
 		for _, log := range logs[:min(max(cut-1, 0), len(logs))] {
 			must(t, os.Rename(log, log[:len(log)-len(bulkFile)]))
 		}
