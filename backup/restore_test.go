@@ -136,6 +136,60 @@ func cutRestoreOff(t *testing.T, size int) {
 	}
 }
 
+// What came until a restore is interrupted is not written again.
+func TestRestoreInterrupted(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dagsOf(4, 100_000)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	m := run(t, o, p, nil)
+	dir := t.TempDir()
+	came := map[string]int{}
+	tries := 0
+	for cut := true; cut; tries++ {
+		if tries == 20 {
+			t.Fatal("it does not get on")
+		}
+		r, _, end := beginRestore(t, dir, m)
+		_, err := backup.Restore(t.Context(), p, nil, m, &interrupted{r, 10, came}, nil)
+		if cut = errors.Is(err, errCut); !cut {
+			must(t, err)
+			_, err = r.Finish(t.Context())
+			must(t, err)
+		}
+		end()
+	}
+	if tries < 2 || len(came) < 20 {
+		t.Errorf("%d long blocks came in %d tries", len(came), tries)
+	}
+	for h, n := range came {
+		if n > 1 {
+			t.Errorf("block %x was written %d times", h, n)
+		}
+	}
+	back := open(t, dir)
+	back.verify(t)
+}
+
+// interrupted fails after so many long blocks, and counts how often each came.
+type interrupted struct {
+	*store.Restoring
+	left int
+	came map[string]int
+}
+
+func (i *interrupted) Block(h multihash.Multihash, data []byte) error {
+	if len(data) > 10_000 {
+		if i.left--; i.left < 0 {
+			return errCut
+		}
+		i.came[string(h)]++
+	}
+	return i.Restoring.Block(h, data)
+}
+
 // givesAllBack fails unless all that is pinned can be unpinned, and its space is given back.
 func givesAllBack(t *testing.T, o *opened) {
 	t.Helper()

@@ -409,15 +409,19 @@ func (r *Restoring) discard() error {
 	return errors.Join(os.RemoveAll(filepath.Join(r.dir, dbName)), os.Remove(filepath.Join(r.dir, restoringName)))
 }
 
-// Close ends it. What was not flushed is lost, and written again by the next Restore. It may be
-// called twice.
+// Close ends it. It keeps what it can of what was not flushed; the next Restore writes the rest again. It
+// may be called twice.
 func (r *Restoring) Close() error {
 	if r.space == nil {
 		return nil
 	}
 	r.lookAway()
+	err := errors.Join(r.made(), r.closeSpace())
+	if r.bulk != nil && err == nil {
+		_ = r.bulk.Seal() // what this does not keep was not promised
+	}
 	r.cancelLong()
-	return errors.Join(r.made(), r.closeSpace())
+	return err
 }
 
 // closeSpace closes the database. Nothing must be under way in it.
