@@ -283,7 +283,7 @@ func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
 }
 
 // longEvery is for how long long blocks are gathered until the database gets them, which has to be
-// closed and opened for that: an interruption loses as much. Opening a large one takes a while, which
+// closed and opened for that: a crash loses as much. Opening a large one takes a while, which
 // is at most one part of openPart.
 const longEvery, openPart = 30 * time.Second, 20
 
