@@ -92,6 +92,7 @@ type round struct {
 	orphans []pin.DAG
 	few     []pin.DAG
 	newest  pin.Attempt // of this server's in the pinset
+	older   bool        // the pinset has a request of this server that its records never had
 	lost    []copyAt
 	strays  []copyAt
 	started time.Time // when it last rested

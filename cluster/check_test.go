@@ -154,7 +154,7 @@ func TestCheckOlderRecords(t *testing.T) {
 	life := "first"
 	f := newFront(t, 3, func(c *Config) {
 		c.Life.Name = life
-		c.NewLife = func() (Life, error) { life = "second"; return Life{Name: life}, nil }
+		c.NewLife = func(time.Time) (Life, error) { life = "second"; return Life{Name: life}, nil }
 	})
 	r, j := f.pinned(alice, 1, nil)
 	left := *f.c.Get(f.cid(1))

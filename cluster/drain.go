@@ -142,7 +142,7 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) er
 			if e.isAsWanted(is, w) {
 				return nil
 			}
-			_, err := e.replace(ctx, w, nil)
+			_, err := e.replace(ctx, w)
 			return err
 		}
 		others := e.ask(ctx, d, is.Allocations, a, 0).countBut(a, from)
@@ -160,7 +160,8 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) er
 			// One copy less. Which one goes is the cluster's choice.
 			w.replication.Max = max(w.replication.Min, len(is.Allocations)-1)
 		}
-		posted, err := e.replace(ctx, w, e.membersBut(from, is.Allocations))
+		w.first = e.membersBut(from, is.Allocations)
+		posted, err := e.replace(ctx, w)
 		if err != nil || posted == nil {
 			return err
 		}

@@ -33,6 +33,8 @@ type Records interface {
 	RequestsFor(ctx context.Context, d pin.DAG, limit int) ([]pin.Request, error)
 	// LastAttempt is the highest number that an attempt can have by now.
 	LastAttempt(ctx context.Context) (pin.Attempt, error)
+	// NewestRequest is when the newest request was made that there ever was; zero if there was none.
+	NewestRequest(ctx context.Context) (time.Time, error)
 }
 
 // Config says where the cluster is, and what is wanted of it.
@@ -52,9 +54,10 @@ type Config struct {
 	// Life is that of the records. A restored backup does not have it: what was asked for in another
 	// life is not removed for want of a record.
 	Life Life
-	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
-	// are older than it: then Life was copied with them. Nil gives none.
-	NewLife func() (Life, error)
+	// NewLife makes another Life, with what the records had when the engine was made and with that Since,
+	// and keeps it. It is called when the pinset shows that the records are older than it: then Life was
+	// copied with them. Nil gives none.
+	NewLife func(since time.Time) (Life, error)
 	// Heirs is what [Engine.Inherit] last gave: the instances of servers that were lost and whose
 	// requests this one took over, with the ID of an account after it, or without one for all of it.
 	Heirs []string
@@ -95,6 +98,7 @@ type Engine struct {
 	journal  journal
 	heirs    atomic.Pointer[[]string]
 	life     atomic.Pointer[Life]
+	began    began
 	check    checker
 	fetching atomic.Int64 // calls of Fetch that are under way
 	moving   sync.Map     // has the [pin.DAG]s that a drain moves at present
@@ -132,6 +136,10 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		e.journal.ds = cfg.Journal
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	var err error
+	if e.began, err = beginningOf(ctx, records); err != nil {
+		return nil, err
+	}
 	client := newHTTPClient(cfg)
 	for _, base := range cfg.Peers {
 		u, err := url.Parse(base)
@@ -302,7 +310,7 @@ func (e *Engine) Reachable() error {
 
 // each calls fn with one peer after the other until one does what it is asked, beginning with the
 // one that is this DAG's: so what is read follows what was written. It returns the error of
-// a peer that refuses, and an [*pin.AwayError] if no peer answers.
+// a peer that refuses, an error of fn that is no peer's, and an [*pin.AwayError] if no peer answers.
 func (e *Engine) each(ctx context.Context, d pin.DAG, fn func(*peer) error) error {
 	first := int(maphash.String(e.seed, string(d)) % uint64(len(e.peers)))
 	var last error
@@ -315,7 +323,7 @@ func (e *Engine) each(ctx context.Context, d pin.DAG, fn func(*peer) error) erro
 			continue
 		}
 		err := fn(p)
-		if _, refused := errors.AsType[*refusal](err); err == nil || refused || ctx.Err() != nil {
+		if _, ofPeer := errors.AsType[*peerError](err); !ofPeer || ctx.Err() != nil {
 			return err
 		}
 		last = err

@@ -215,7 +215,7 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 // postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
-	q := e.optionsFor(w, now, nil)
+	q := e.optionsFor(w, now)
 	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
 	is, err = p.post(ctx, w.dag.CID(), q)
 	if badOptions(err) && q.Has("origins") {

@@ -212,9 +212,9 @@ func (n *nodeRPC) pins(ctx context.Context) iter.Seq2[cid.Cid, error] {
 			return
 		}
 		defer body.Close()
-		for dec := json.NewDecoder(body); ; {
+		for all := newObjects(body); ; {
 			var one listed
-			err := dec.Decode(&one)
+			err := all.next(&one)
 			if errors.Is(err, io.EOF) {
 				return
 			}

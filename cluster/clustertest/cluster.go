@@ -180,6 +180,17 @@ func (c *Cluster) Lose(cid string) {
 	}
 }
 
+// Reset empties the pinset, as a cluster that starts with an empty state does. The nodes keep what they
+// have.
+func (c *Cluster) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.pinset)
+	for _, p := range c.peers {
+		clear(p.ops)
+	}
+}
+
 // Posts counts the pins that clients asked for.
 func (c *Cluster) Posts() int {
 	c.mu.Lock()

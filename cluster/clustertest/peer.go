@@ -128,6 +128,11 @@ func (p *Peer) Answer(h http.HandlerFunc) {
 	p.answer = h
 }
 
+// Wrap has something stand before the peer, and pass on what it likes.
+func (p *Peer) Wrap(h func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc)) {
+	p.Answer(func(w http.ResponseWriter, r *http.Request) { h(w, r, p.mux().ServeHTTP) })
+}
+
 // Fail makes a pin of this peer fail with a reason.
 func (p *Peer) Fail(cid, reason string) {
 	p.c.mu.Lock()
