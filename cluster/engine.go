@@ -114,9 +114,6 @@ var (
 )
 
 const (
-	// maxConns is how many connections there may be to one peer: enough for 1,000 short calls a
-	// second, and few files.
-	maxConns = 64
 	// firstLook is how long New waits for the peers.
 	firstLook = 3 * time.Second
 )
@@ -148,7 +145,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		}
 		e.peers = append(e.peers, &peer{
 			base: strings.TrimRight(base, "/"), host: u.Host, username: cfg.Username, password: cfg.Password,
-			http: client, limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
+			http: client, turns: newTurns(), limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
 		})
 	}
 	for _, base := range cfg.Nodes {
@@ -189,7 +186,8 @@ func (c Config) withDefaults() Config {
 // is for those that the operator named.
 func newHTTPClient(cfg Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = maxConns, maxConns, 0
+	const conns = maxCalls + spareConns
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = conns, conns, 0
 	t.Proxy = nil // peers are on a network of their own
 	if cfg.Roots != nil {
 		t.TLSClientConfig = tlsWith(cfg.Roots)

@@ -23,9 +23,10 @@ import (
 
 // nodeRPC is the node of a peer, by its RPC.
 type nodeRPC struct {
-	name string // for people
-	base string
-	http *http.Client
+	name  string // for people
+	base  string
+	http  *http.Client
+	turns turns
 	// limit is for an answer about one CID.
 	limit time.Duration
 
@@ -33,6 +34,7 @@ type nodeRPC struct {
 	id       string // "" while it is not known
 	holdfast bool   // it is a Holdfast
 	asked    time.Time
+	silent   time.Time // when it last did not answer
 }
 
 // agentPrefix begins what a Holdfast says that it is.
@@ -42,11 +44,11 @@ const agentPrefix = "holdfast/"
 const UnixScheme = "unix:"
 
 func newNodeRPC(at string, client *http.Client, limit time.Duration) *nodeRPC {
-	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, limit: limit}
+	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, turns: newTurns(), limit: limit}
 	if path, ok := strings.CutPrefix(at, UnixScheme); ok {
 		n.base = "http://localhost"
 		n.http = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
-			MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns,
+			MaxConnsPerHost: maxCalls + spareConns, MaxIdleConnsPerHost: maxCalls + spareConns,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", path)
 			},
@@ -91,11 +93,26 @@ func (n *nodeRPC) do(ctx context.Context, command string, q url.Values) (io.Read
 	return nil, fmt.Errorf("%s at node %s: %w", command, n.name, &e)
 }
 
+// get calls a command in its turn, and reads the one object of the answer into out, unless that is nil.
 func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any) error {
+	began := time.Now()
+	end, waited, err := n.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if waited && n.silentSince(began) { // it was waited for long enough
+		return fmt.Errorf("%s at node %s: %w", command, n.name, errSilent)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, n.limit, errSilent)
 	defer cancel()
 	body, err := n.do(ctx, command, q)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			n.mu.Lock()
+			n.silent = time.Now()
+			n.mu.Unlock()
+		}
 		return err
 	}
 	defer body.Close()
@@ -106,6 +123,13 @@ func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any
 		return fmt.Errorf("%s at node %s: %w", command, n.name, err)
 	}
 	return nil
+}
+
+// silentSince reports whether the node left a call without an answer since some time.
+func (n *nodeRPC) silentSince(at time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.silent.After(at)
 }
 
 // askAgain is how often it is asked again who a node is that no peer has any more.

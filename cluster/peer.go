@@ -34,6 +34,7 @@ type peer struct {
 	password string
 	limit    time.Duration // for an answer about one CID
 	http     *http.Client
+	turns    turns
 	log      *slog.Logger
 
 	mu  sync.Mutex
@@ -152,8 +153,23 @@ func withoutURL(err error) error {
 	return err
 }
 
-// get makes a request and reads the one object of its answer into out, unless that is nil.
+// get makes a request in its turn, and reads the one object of its answer into out, unless that is nil.
 func (p *peer) get(ctx context.Context, c call, out any) error {
+	end, waited, err := p.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if waited { // maybe for calls that met no answer
+		if _, err := p.state(); err != nil {
+			return err
+		}
+	}
+	return p.getNow(ctx, c, out)
+}
+
+// getNow is get without a turn.
+func (p *peer) getNow(ctx context.Context, c call, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errSilent)
 	defer cancel()
 	res, err := p.do(ctx, c)
@@ -236,7 +252,7 @@ const streamError = "X-Stream-Error"
 // look asks the peer who it is.
 func (p *peer) look(ctx context.Context) error {
 	var is identity
-	err := p.get(ctx, call{http.MethodGet, "/id", nil, p.limit}, &is)
+	err := p.getNow(ctx, call{http.MethodGet, "/id", nil, p.limit}, &is)
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return err
