@@ -139,8 +139,8 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) er
 			return err
 		}
 		if !slices.Contains(is.Allocations, from) {
-			if e.isAsWanted(is, w) {
-				return nil
+			if e.isAsWanted(is, w) || len(e.keepsWithout(ctx, is, w)) > 0 {
+				return nil // a check sees to the number of copies
 			}
 			_, err := e.replace(ctx, w)
 			return err

@@ -200,7 +200,11 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 			is = now
 			return err
 		}
-		is, err = e.postWanted(ctx, p, w, now)
+		first := w
+		if now != nil { // none gives way before it is known which of them are there; then a check sees to that
+			first.replication.Max = max(w.replication.Max, len(now.Allocations))
+		}
+		is, err = e.postWanted(ctx, p, first, now)
 		return err
 	})
 	if tooFew(err) && e.isAsWanted(now, w) {

@@ -212,3 +212,87 @@ func TestDropIsRememberedWhileItIsFetched(t *testing.T) {
 		t.Errorf("it is forgotten: %v", err)
 	}
 }
+
+// Which copies go if fewer are wanted is the cluster's choice, and it may keep those that are not there. So
+// that waits until all of them are.
+func TestFewerCopiesAreWanted(t *testing.T) {
+	f := newFront(t, 3, func(c *Config) {
+		c.Account = func(context.Context, string) (pin.Replication, error) { return c.Replication, nil }
+	})
+	const n = 6
+	for i := range n {
+		f.pinned(alice, i, nil)
+		for p := range 2 {
+			f.c.Peer(p).Node.Forget(f.cid(i))
+			f.c.Peer(p).Fail(f.cid(i), "it has more than pin.max_dag_blocks blocks")
+		}
+	}
+	f.engine.cfg.Account = func(context.Context, string) (pin.Replication, error) { return pin.Replication{Min: 1, Max: 1}, nil }
+	var waits int
+	if _, err := f.engine.Check(t.Context(), true, func(d Difference) {
+		if d.Kind == Outdated && !d.Mended && strings.Contains(d.Text, "waits until s1 and s2 have it") {
+			waits++
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if f.c.Copies(f.cid(i)) == 0 {
+			t.Errorf("no copy of DAG %d is left", i)
+		}
+	}
+	if waits != n {
+		t.Errorf("of %d it is said that it waits", waits)
+	}
+	for i := range n {
+		for p := range 2 {
+			f.c.Peer(p).Recover(f.cid(i))
+		}
+	}
+	f.differences(true)
+	for i := range n {
+		if n := f.c.Copies(f.cid(i)); n != 1 {
+			t.Errorf("there are %d copies of DAG %d", n, i)
+		}
+	}
+}
+
+// A DAG that is pinned anew for fewer copies keeps those that are there until it is pinned: the cluster
+// could keep it where it is not.
+func TestPinnedAnewForFewerCopies(t *testing.T) {
+	f := newFront(t, 3, func(c *Config) { c.Replication = pin.Replication{Min: 3, Max: 3} })
+	const n = 6
+	for i := range n {
+		r, _ := f.pinned(alice, i, nil)
+		for p := range 2 {
+			f.c.Peer(p).Node.Forget(f.cid(i))
+			f.c.Peer(p).Fail(f.cid(i), "it has more than pin.max_dag_blocks blocks")
+		}
+		_, released, err := f.store.Remove(t.Context(), alice, r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, j := f.ask(alice, i, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "1"} })
+		for _, a := range released {
+			if err := f.engine.Drop(t.Context(), a, j.DAG); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.complete(j)
+		if f.c.Copies(f.cid(i)) == 0 {
+			t.Errorf("no copy of DAG %d is left", i)
+		}
+		for p := range 2 {
+			f.c.Peer(p).Recover(f.cid(i))
+		}
+	}
+	f.engine.posts.mu.Lock()
+	clear(f.engine.posts.all) // none is recent
+	f.engine.posts.mu.Unlock()
+	f.differences(true)
+	for i := range n {
+		if is := f.c.Get(f.cid(i)); is.Max != 1 || f.c.Copies(f.cid(i)) != 1 {
+			t.Errorf("in the end DAG %d is in %d copies: %+v", i, f.c.Copies(f.cid(i)), is)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -177,11 +178,29 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 			return r.outcome(ctx, diff, nil)
 		}
 	}
+	if lack := r.e.keepsWithout(ctx, is, w); len(lack) > 0 {
+		diff.Text += "; that waits until " + strings.Join(lack, " and ") + " have it, since the cluster chooses which copies go"
+		return r.outcome(ctx, diff, ctx.Err())
+	}
 	if r.repair {
 		_, err = r.e.replace(ctx, w)
 	}
 	diff.Mended = true
 	return r.outcome(ctx, diff, err)
+}
+
+// keepsWithout names the peers that are to have a pin and do not, if the pinset has it on more than are
+// wanted. Asked for fewer, the cluster could keep it on those alone.
+func (e *Engine) keepsWithout(ctx context.Context, is *pinInfo, w wanted) (lack []string) {
+	if len(is.Allocations) <= w.replication.With(was(is).replication).Max {
+		return nil
+	}
+	for _, c := range e.ask(ctx, w.dag, is.Allocations, w.attempt, 0) {
+		if !c.here(w.attempt) {
+			lack = append(lack, c.name)
+		}
+	}
+	return lack
 }
 
 func (r *round) mendFew(ctx context.Context, d pin.DAG) error {

@@ -140,6 +140,14 @@ func (p *Peer) Fail(cid, reason string) {
 	p.ops[cid] = &op{status: "pin_error", reason: reason, since: time.Now(), tries: 1}
 }
 
+// Recover has the peer try again what failed.
+func (p *Peer) Recover(cid string) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	delete(p.ops, cid)
+	p.hear(cid)
+}
+
 func (p *Peer) away() bool { return p.server == nil || p.hung != nil }
 
 func (p *Peer) allocated(pin *Pin) bool {
