@@ -55,6 +55,9 @@ func (r *round) readPeers(ctx context.Context) (err error) {
 				r.unread(id, p.name(), err)
 				break
 			}
+			if s.Peers[id].Status == isUnpinError { // it did not end what it has
+				continue
+			}
 			if c, err := cid.Decode(s.CID); err == nil {
 				lacks.add(c)
 			}
