@@ -296,3 +296,33 @@ func TestPinnedAnewForFewerCopies(t *testing.T) {
 		}
 	}
 }
+
+// A peer remembers that its node did not unpin, and gives up: that copy is a stray as any other, whether the
+// pinset has the DAG elsewhere or not at all.
+func TestCheckStrayOfAFailedUnpin(t *testing.T) {
+	for name, elsewhere := range map[string]bool{"unpinned": false, "moved": true} {
+		t.Run(name, func(t *testing.T) {
+			journal := withJournal()
+			f := newFront(t, 3, func(c *Config) { journal(c); c.Replication = pin.Replication{Min: 3, Max: 3} })
+			r, _ := f.pinned(alice, 1, nil)
+			f.c.Peer(1).Node.SetDown(true)
+			if elsewhere {
+				is := *f.c.Get(f.cid(1))
+				is.Allocations, is.Min, is.Max = []string{f.c.Peer(0).ID, f.c.Peer(2).ID}, 2, 2
+				f.engine.cfg.Replication = pin.Replication{Min: 2, Max: 2}
+				f.engine.posts.forget(r.DAG()) // it is not recent
+				f.c.Put(is)
+			} else {
+				f.unpin(r)
+			}
+			f.c.Peer(1).Node.SetDown(false)
+			if s, _, err := f.engine.peers[1].status(t.Context(), f.c.Peer(1).ID, r.DAG().CID()); err != nil || s.Status != isUnpinError {
+				t.Fatalf("the peer says %+v, %v", s, err)
+			}
+			got := f.differences(true)
+			if !slices.Contains(got, "stray 1+") || f.c.Peer(1).Node.Has(f.cid(1)) {
+				t.Errorf("it finds %v", got)
+			}
+		})
+	}
+}
