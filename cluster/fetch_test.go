@@ -186,6 +186,21 @@ func TestDeadPeerIsReplaced(t *testing.T) {
 	}
 }
 
+// A node that loses its copy before there are enough has it fetched again.
+func TestLostBeforeItIsPinned(t *testing.T) {
+	f := newFront(t, 2, func(c *Config) { c.HearWithin = 30 * time.Millisecond })
+	f.c.Peer(1).Node.SetDown(true)
+	_, j := f.ask(alice, 1, nil)
+	f.serve(1)
+	wait, _ := f.begin(j)
+	eventually(t, "one copy is there", func() bool { return f.c.Peer(0).Node.Has(f.cid(1)) })
+	f.c.Peer(0).Node.Forget(f.cid(1))
+	f.c.Peer(1).Node.SetDown(false)
+	if _, err := wait(); err != nil {
+		t.Errorf("it ends with %v: %s", err, j.Progress.Note())
+	}
+}
+
 // A peer that hangs delays neither a pin nor what is said of it.
 func TestHungPeer(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 2 * time.Second })
