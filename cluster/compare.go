@@ -42,7 +42,7 @@ func (r *round) readPeers(ctx context.Context) (err error) {
 			r.unread(id, shortID(id), errors.New("cluster.peers does not have its URL"))
 			continue
 		}
-		if _, err := p.state(); err != nil {
+		if err := p.keepsNone(); err != nil {
 			r.unread(id, p.name(), err)
 			continue
 		}

@@ -67,7 +67,7 @@ func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin
 			unknown = append(unknown, id)
 			continue
 		}
-		if _, err := p.state(); err != nil {
+		if err := p.keepsNone(); err != nil {
 			all = append(all, copyOf{peer: id, name: p.name(), err: err})
 			continue
 		}
@@ -131,6 +131,8 @@ func (all copies) text(a pin.Attempt, r pin.Replication) string {
 		switch {
 		case c.here(a):
 			have = append(have, c.name)
+		case errors.Is(c.err, errNodeAway):
+			rest = append(rest, "the node of "+c.name+" does not answer")
 		case c.err != nil:
 			rest = append(rest, c.name+" does not answer")
 		case c.status == isPinned, c.status == isUnpinned, c.status == isRemote:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,8 @@ func (e *Engine) Describe(ctx context.Context, r pin.Request, ask bool, info map
 		switch {
 		case c.here(seen.attempt):
 			have = append(have, c.name)
+		case errors.Is(c.err, errNodeAway):
+			missing = append(missing, c.name+": "+errNodeAway.Error())
 		case c.err != nil:
 			missing = append(missing, c.name+": does not answer")
 		default:

@@ -284,6 +284,20 @@ func (e *Engine) nameOf(id string) string {
 	return shortID(id)
 }
 
+// isGone reports whether the copies of a peer are not waited for any more: it was away for too long, or
+// nobody knows it.
+func (e *Engine) isGone(id string) bool {
+	if p := e.byID(id); p != nil {
+		return p.awayFor() >= e.cfg.BelowFor
+	}
+	for _, p := range e.peers { // it may be one that did not answer since the start
+		if is, _ := p.state(); is.ID == "" {
+			return false
+		}
+	}
+	return !slices.Contains(e.members(), id)
+}
+
 // shortID is the end of an ID, where IDs differ.
 func shortID(id string) string {
 	const shown = 8

@@ -60,6 +60,8 @@ var (
 	errNoPeer = errors.New("what answers is no cluster peer")
 	// errCut: an answer ended before it was whole.
 	errCut = errors.New("the answer ends before it is whole")
+	// errNodeAway: a peer answers, and its node does not answer the peer.
+	errNodeAway = errors.New("its node does not answer")
 	// errSilent: a peer did not answer in time.
 	errSilent = errors.New("no answer in time")
 )

@@ -173,7 +173,7 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 	}
 	diff := Difference{Kind: Outdated, CID: d.String(), Text: text}
 	for _, id := range is.Allocations {
-		if _, ok := r.room[id]; !ok { // asked again now, the cluster would take the copy from it
+		if _, ok := r.room[id]; !ok && !r.e.isGone(id) { // asked again now, the cluster would take the copy from it
 			diff.Text += "; that waits until " + r.e.nameOf(id) + " has room or answers again"
 			return r.outcome(ctx, diff, nil)
 		}

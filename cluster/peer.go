@@ -40,6 +40,8 @@ type peer struct {
 	mu  sync.Mutex
 	is  identity // what it last said of itself; zero before it did
 	err error    // why it is away; nil is that it is not
+	// whole is when it and its node last answered, or when it was first asked.
+	whole time.Time
 }
 
 // state gives what the peer last said of itself, and why it is away.
@@ -51,6 +53,26 @@ func (p *peer) state() (identity, error) {
 
 // answers reports whether the peer answered when it was last asked.
 func (p *peer) answers() bool { _, err := p.state(); return err == nil }
+
+// keepsNone says why the peer has no copy that counts: it is away, or its node is. It could not say more
+// then: it lets one call a second through to a node that does not answer.
+func (p *peer) keepsNone() error {
+	is, err := p.state()
+	if err == nil && is.Node.Error != "" {
+		err = errNodeAway
+	}
+	return err
+}
+
+// awayFor is how long the peer or its node has not answered by now.
+func (p *peer) awayFor() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.whole.IsZero() || p.err == nil && p.is.Node.Error == "" {
+		return 0
+	}
+	return time.Since(p.whole)
+}
 
 // name is the peer for people.
 func (p *peer) name() string {
@@ -68,6 +90,9 @@ func (p *peer) note(err error) {
 	p.mu.Lock()
 	was := p.err
 	p.err = err
+	if p.whole.IsZero() || err == nil && p.is.Node.Error == "" {
+		p.whole = time.Now()
+	}
 	p.mu.Unlock()
 	switch {
 	case err == nil && was != nil && !errors.Is(was, errNew):

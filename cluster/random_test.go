@@ -48,7 +48,7 @@ type model struct {
 	n        int                    // DAGs that were asked for
 	live     map[string]pin.Request // by ID
 	number   map[string]int         // of the DAG of a request
-	fetching map[pin.DAG]string // what was last said of each
+	fetching map[pin.DAG]string     // what was last said of each
 	drops    []drop
 	killed   map[int]bool
 	hung     map[int]bool

@@ -265,10 +265,11 @@ func (p *Peer) serveID(w http.ResponseWriter, _ *http.Request) {
 	for _, o := range p.c.peers {
 		members = append(members, o.ID)
 	}
-	p.send(w, map[string]any{
-		"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members,
-		"ipfs": map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}},
-	})
+	node := map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}, "error": ""}
+	if p.Node.down {
+		node = map[string]any{"id": "", "addresses": nil, "error": "the node does not answer"}
+	}
+	p.send(w, map[string]any{"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members, "ipfs": node})
 }
 
 func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
