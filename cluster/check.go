@@ -209,6 +209,7 @@ func (e *Engine) Run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	failing := false
+	var unread []string
 	for {
 		select {
 		case <-ctx.Done():
@@ -232,6 +233,11 @@ func (e *Engine) Run(ctx context.Context, every time.Duration) {
 			e.log.Warn("the cluster cannot be compared with the records", "err", err)
 		case err == nil:
 			e.log.Debug("records and cluster were compared", "pins", report.Pins, "ours", report.Ours, "unread", report.Unread)
+			if len(report.Unread) > 0 && !slices.Equal(report.Unread, unread) {
+				e.log.Warn("the copies of some peers or nodes cannot be compared", "unread", report.Unread,
+					"hint", "`holdfast cluster status` says how the peers are; cluster.nodes has the URLs of their nodes")
+			}
+			unread = report.Unread
 		}
 		failing = err != nil
 	}

@@ -62,6 +62,9 @@ func TestNodeIsAway(t *testing.T) {
 		}
 		next(w, r)
 	})
+	if is := f.engine.State(t.Context()).Peers[0]; is.Err != nil || is.NodeAway != "the node does not answer" {
+		t.Errorf("its state is %+v", is)
+	}
 	r, _ := f.ask(alice, 1, nil)
 	f.engine.known.forget(r.DAG())
 	r.Status = pin.Pinned
