@@ -19,7 +19,8 @@
 //
 // Each peer is asked alone, for what it knows by itself. The cluster's own answers for all peers
 // wait 15 s for one that hangs. A peer that does not answer in time is away until a look in the
-// background finds that it answers again, so that it costs each pin at most one wait.
+// background finds that it answers again, so that it costs each pin at most one wait. So is one whose
+// node does not answer it, as it says itself.
 //
 // # Metadata
 //
