@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -459,6 +461,32 @@ func TestSizes(t *testing.T) {
 	none.engine.Describe(t.Context(), r, false, info)
 	if info["blocks"] != "" || info["bytes"] != "" || !strings.HasPrefix(info["size"], "not known") {
 		t.Errorf("of a size that is not known is said: %v", info)
+	}
+}
+
+// A size that no DAG has is not what an account is charged, nor how far a pin is. Another node is asked.
+func TestSizesThatCannotBe(t *testing.T) {
+	for name, lie := range map[string]clustertest.Content{
+		"bytes": {Blocks: 10, Bytes: math.MaxUint64 - 5}, "blocks": {Blocks: math.MaxUint64, Bytes: 1000}, "blocks too large": {Blocks: 1, Bytes: 1 << 40},
+	} {
+		for _, kubo := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", kubo=", kubo), func(t *testing.T) {
+				f := newFront(t, 2, nil)
+				if kubo {
+					f.c.Peer(0).Node.BeKubo()
+					f.stop()
+					f.start()
+				}
+				_, j := f.ask(alice, 1, nil)
+				f.c.Peer(0).Node.Lie(f.cid(1), lie)
+				wait, _ := f.begin(j)
+				f.serve(1)
+				totals, err := wait()
+				if err != nil || totals != f.totals(1) || j.Progress.Blocks.Load() > 10 {
+					t.Errorf("it has %+v, %v, after %d blocks", totals, err, j.Progress.Blocks.Load())
+				}
+			})
+		}
 	}
 }
 

@@ -170,7 +170,8 @@ func (n *nodeRPC) totals(ctx context.Context, c cid.Cid) (t pin.Totals, known bo
 		return t, false, err
 	}
 	if one.Blocks > 0 {
-		return pin.Totals{Blocks: one.Blocks, Bytes: one.Bytes}, true, nil
+		t, err = n.size(one.Blocks, one.Bytes)
+		return t, err == nil, err
 	}
 	if _, holdfast := n.state(); holdfast {
 		return t, false, nil
@@ -202,7 +203,20 @@ func (n *nodeRPC) walk(ctx context.Context, c cid.Cid) (t pin.Totals, known bool
 	if len(stat.DagStats) != 1 || stat.DagStats[0].NumBlocks == 0 {
 		return t, false, nil
 	}
-	return pin.Totals{Blocks: stat.DagStats[0].NumBlocks, Bytes: stat.DagStats[0].Size}, true, nil
+	t, err = n.size(stat.DagStats[0].NumBlocks, stat.DagStats[0].Size)
+	return t, err == nil, err
+}
+
+// size is what a node says that a DAG has. The error is that no DAG can have that.
+func (n *nodeRPC) size(blocks, bytes uint64) (pin.Totals, error) {
+	const (
+		maxBytes = 1 << 60 // more than there are disks for; some of them together are a number still
+		maxBlock = 1 << 32 // thousands of times what peers send each other
+	)
+	if blocks > maxBytes || bytes > maxBytes || blocks == 0 && bytes > 0 || blocks > 0 && bytes/blocks > maxBlock {
+		return pin.Totals{}, fmt.Errorf("node %s: %d blocks with %d bytes are no DAG", n.name, blocks, bytes)
+	}
+	return pin.Totals{Blocks: blocks, Bytes: bytes}, nil
 }
 
 // progress asks how far a DAG is that the node fetches; zero if it does not say.
@@ -216,7 +230,11 @@ func (n *nodeRPC) progress(ctx context.Context, c cid.Cid) pin.Totals {
 	if err := n.get(ctx, "pin/ls", q, &one); err != nil {
 		return pin.Totals{} // the next look asks again
 	}
-	return pin.Totals{Blocks: one.Blocks, Bytes: one.Bytes}
+	t, err := n.size(one.Blocks, one.Bytes)
+	if err != nil { // none is known
+		return pin.Totals{}
+	}
+	return t
 }
 
 func pinQuery(c cid.Cid) url.Values {
