@@ -344,49 +344,6 @@ func TestCheckOutdated(t *testing.T) {
 	}
 }
 
-// More copies are wanted of what a dead peer had as well: that waits for the peer as long as for any copy.
-func TestCheckOutdatedWithADeadPeer(t *testing.T) {
-	below := time.Hour
-	f := newFront(t, 4, func(c *Config) { c.BelowFor, c.Replication = below, pin.Replication{Min: 1, Max: 2} })
-	f.pinned(alice, 1, nil)
-	f.c.Peer(0).Kill()
-	eventually(t, "it is away", func() bool { return !f.engine.peers[0].answers() })
-	f.engine.cfg.Replication = pin.Replication{Min: 3, Max: 3}
-	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1" {
-		t.Errorf("it finds %v", got)
-	}
-	f.engine.cfg.BelowFor = time.Nanosecond
-	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1+" {
-		t.Errorf("after its time it finds %v", got)
-	}
-	if n := f.c.Copies(f.cid(1)); n != 4 { // the dead one has its own still
-		t.Errorf("there are %d copies", n)
-	}
-}
-
-// The same of a peer that was taken out of the cluster and of the configuration. It may be one that is
-// configured and was never there since the start.
-func TestCheckOutdatedWithAPeerThatIsGone(t *testing.T) {
-	f := newFront(t, 3, func(c *Config) { c.Replication = pin.Replication{Min: 1, Max: 2} })
-	f.pinned(alice, 1, nil)
-	is := *f.c.Get(f.cid(1))
-	is.Allocations = []string{"12D3KooWgone", f.c.Peer(1).ID}
-	f.c.Put(is)
-	f.engine.posts.forget(f.dags[1].spec.DAG()) // it is not recent
-	f.stop()
-	f.c.Peer(2).Kill()
-	f.start()
-	f.engine.cfg.Replication = pin.Replication{Min: 2, Max: 2}
-	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1" {
-		t.Errorf("it finds %v", got)
-	}
-	f.c.Peer(2).Start()
-	eventually(t, "all are there", func() bool { return f.engine.peers[2].answers() })
-	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1+" || slices.Contains(f.c.Get(f.cid(1)).Allocations, "12D3KooWgone") {
-		t.Errorf("then it finds %v", got)
-	}
-}
-
 // Nothing is mended by a list that was cut.
 func TestCheckWithoutPeers(t *testing.T) {
 	f := newFront(t, 2, nil)

@@ -214,8 +214,8 @@ func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, post
 		if err != nil {
 			return err
 		}
-		if is == nil {
-			return errors.New("it is not in the pinset any more")
+		if is == nil { // the next round looks whether it was unpinned
+			return nil
 		}
 		var all copies
 		if is.Min == posted.Min && is.Max == posted.Max {
