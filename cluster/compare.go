@@ -77,7 +77,8 @@ func (r *round) unread(id, name string, why error) {
 // readPinset calls see with each pin, after begin. If a peer ends the list early, another one
 // begins anew.
 func (r *round) readPinset(ctx context.Context, begin func(), see func(context.Context, cid.Cid, *pinInfo) error) error {
-	return r.e.each(ctx, "", func(p *peer) error {
+	return r.e.each(ctx, r.key, func(p *peer) error {
+		r.lister = p
 		begin()
 		for is, err := range p.allocations(ctx) {
 			if err != nil {

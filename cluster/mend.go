@@ -81,8 +81,11 @@ func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
 	if err != nil {
 		return r.refused(ctx, Missing, d, err)
 	}
-	if !held || !complete || r.e.settles(d, a, is) || is != nil && r.e.attemptIn(is.Metadata) == a {
+	if !held || !complete || r.e.settles(d, a, is) {
 		return nil
+	}
+	if is != nil && r.e.attemptIn(is.Metadata) == a {
+		return r.mendForgotten(ctx, d, a, is)
 	}
 	text := "it is pinned here, and the cluster was not asked for it or has lost that"
 	if is != nil {
@@ -92,6 +95,66 @@ func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
 		err = r.post(ctx, d, a)
 	}
 	return r.outcome(ctx, Difference{Kind: Missing, CID: d.String(), Text: text, Mended: true}, err)
+}
+
+// mendForgotten sees to a pin that others have, and that the peer whose pinset was read does not: it lost
+// that when it was killed, and never learns of it again, or it has only just joined. What is asked for once
+// more comes to it as a new pin does.
+func (r *round) mendForgotten(ctx context.Context, d pin.DAG, a pin.Attempt, is *pinInfo) error {
+	name := r.lister.name()
+	at := copyAt{d.CID(), r.lister.base}
+	there, err := r.lister.allocation(ctx, d.CID())
+	if err != nil {
+		return ctx.Err() // it is away by now
+	}
+	r.e.check.mu.Lock()
+	since, known := r.e.check.forgotten[at]
+	switch {
+	case there != nil:
+		delete(r.e.check.forgotten, at)
+	case !known:
+		if len(r.e.check.forgotten) >= maxCandidates { // of pins that are gone by now, too
+			clear(r.e.check.forgotten)
+		}
+		since = time.Now()
+		r.e.check.forgotten[at] = since
+	}
+	r.e.check.mu.Unlock()
+	if there != nil {
+		return nil
+	}
+	if w, err := r.e.want(ctx, d, a, nil); err != nil || !r.e.isAsWanted(is, w) {
+		return err // it is asked for otherwise, as an outdated one
+	}
+	diff := Difference{Kind: Missing, CID: d.String(), Peer: name, Text: "the pinset of this peer does not have it, and others do"}
+	if left := r.e.cfg.BelowFor - time.Since(since); left > 0 {
+		diff.Text += "; unless it comes, it is asked for again in " + left.Round(time.Minute).String()
+		return r.outcome(ctx, diff, nil)
+	}
+	if wait := r.holdsUp(is); wait != "" {
+		diff.Text += wait
+		return r.outcome(ctx, diff, nil)
+	}
+	if r.repair {
+		if err = r.again(ctx, d, a); err == nil {
+			r.e.check.mu.Lock()
+			delete(r.e.check.forgotten, at)
+			r.e.check.mu.Unlock()
+		}
+	}
+	diff.Mended = true
+	return r.outcome(ctx, diff, err)
+}
+
+// holdsUp says which peer has to have room or to answer before a pin is asked for again: the cluster would
+// take the copy from it. It is "" if none has to.
+func (r *round) holdsUp(is *pinInfo) string {
+	for _, id := range is.Allocations {
+		if _, ok := r.room[id]; !ok && !r.e.isGone(id) {
+			return "; that waits until " + r.e.nameOf(id) + " has room or answers again"
+		}
+	}
+	return ""
 }
 
 // post asks for what is wanted of a DAG, unless it is there so. The peers whose nodes have it are to keep
@@ -172,11 +235,9 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 		text = fmt.Sprintf("the pinset has it in %s copies, and %s are wanted", pin.Replication{Min: is.Min, Max: is.Max}, w.replication)
 	}
 	diff := Difference{Kind: Outdated, CID: d.String(), Text: text}
-	for _, id := range is.Allocations {
-		if _, ok := r.room[id]; !ok && !r.e.isGone(id) { // asked again now, the cluster would take the copy from it
-			diff.Text += "; that waits until " + r.e.nameOf(id) + " has room or answers again"
-			return r.outcome(ctx, diff, nil)
-		}
+	if wait := r.holdsUp(is); wait != "" {
+		diff.Text += wait
+		return r.outcome(ctx, diff, nil)
 	}
 	if lack := r.e.keepsWithout(ctx, is, w); len(lack) > 0 {
 		diff.Text += "; that waits until " + strings.Join(lack, " and ") + " have it, since the cluster chooses which copies go"
@@ -263,22 +324,30 @@ func (r *round) mendOrphan(ctx context.Context, d pin.DAG) error {
 	if err != nil {
 		return r.refused(ctx, Orphan, d, err)
 	}
+	diff := Difference{Kind: Orphan, CID: d.String()}
+	var only *peer
+	if !held && is == nil { // it may be that the peer whose pinset was read did not hear of the removal
+		only, diff.Peer = r.lister, r.lister.name()
+		if is, err = only.allocation(ctx, d.CID()); err != nil {
+			return ctx.Err() // it is away by now
+		}
+	}
 	if held || is == nil || r.e.attemptIn(is.Metadata) == 0 {
 		return nil
 	}
-	diff := Difference{Kind: Orphan, CID: d.String()}
 	if !r.e.isOwnLife(is.Metadata) {
 		diff.Text = "it was asked for before a backup was restored here, and no record has it: `holdfast cluster import` makes requests of it"
 		return r.outcome(ctx, diff, nil)
 	}
 	diff.Text, diff.Mended = "the pinset keeps it, and nothing here needs it any more", true
 	if r.repair {
-		err = r.removeOrphan(ctx, d, r.e.attemptIn(is.Metadata))
+		err = r.removeOrphan(ctx, d, r.e.attemptIn(is.Metadata), only)
 	}
 	return r.outcome(ctx, diff, err)
 }
 
-func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) error {
+// removeOrphan lets go of a DAG that nothing holds: at one peer, unless that is nil.
+func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt, at *peer) error {
 	unlock, err := r.e.lock(ctx, d)
 	if err != nil {
 		return err
@@ -287,7 +356,11 @@ func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) erro
 	if _, _, held, err := r.e.records.Held(ctx, d); err != nil || held {
 		return err
 	}
-	_, err = r.e.letGo(ctx, d, a)
+	if at != nil {
+		_, err = r.e.letGoAt(ctx, at, d, a)
+	} else {
+		_, err = r.e.letGo(ctx, d, a)
+	}
 	return err
 }
 

@@ -136,6 +136,7 @@ func (c *Cluster) apply(w write) {
 		c.pinset[w.cid] = w.pin
 	}
 	for _, p := range c.peers {
+		delete(p.other, w.cid)
 		p.hear(w.cid)
 	}
 }

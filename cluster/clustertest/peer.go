@@ -24,6 +24,7 @@ type Peer struct {
 	asked  chan struct{}    // has an entry for each request that met it hanging
 	ops    map[string]*op   // what it pins and unpins
 	answer http.HandlerFunc // in the place of its own; nil is none
+	other  map[string]*Pin  // what its pinset has that differs from that of the others; nil is that it has not
 }
 
 // op is what a peer does about a CID.
@@ -138,6 +139,32 @@ func (p *Peer) Fail(cid, reason string) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	p.ops[cid] = &op{status: "pin_error", reason: reason, since: time.Now(), tries: 1}
+}
+
+// Differ makes the peer's pinset differ from that of the others, until a change of the CID comes: it has is
+// there, or nothing if that is nil.
+func (p *Peer) Differ(cid string, is *Pin) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.other == nil {
+		p.other = make(map[string]*Pin)
+	}
+	p.other[cid] = is
+}
+
+// Knows is what the peer's pinset has of a CID; nil is nothing.
+func (p *Peer) Knows(cid string) *Pin {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return p.knows(cid)
+}
+
+// knows is what the peer's pinset has of a CID.
+func (p *Peer) knows(cid string) *Pin {
+	if is, differs := p.other[cid]; differs {
+		return is
+	}
+	return p.c.pinset[cid]
 }
 
 // Recover has the peer try again what failed.
@@ -285,14 +312,21 @@ func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveAllocations(w http.ResponseWriter, _ *http.Request) {
 	var all []*Pin
-	for _, pin := range p.c.pinset {
-		all = append(all, pin)
+	for cid := range p.c.pinset {
+		if is := p.knows(cid); is != nil {
+			all = append(all, is)
+		}
+	}
+	for cid, is := range p.other {
+		if is != nil && p.c.pinset[cid] == nil {
+			all = append(all, is)
+		}
 	}
 	list(w, all)
 }
 
 func (p *Peer) serveAllocation(w http.ResponseWriter, r *http.Request) {
-	if pin := p.c.pinset[r.PathValue("cid")]; pin != nil {
+	if pin := p.knows(r.PathValue("cid")); pin != nil {
 		p.send(w, pin)
 		return
 	}
@@ -372,7 +406,7 @@ func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveUnpin(w http.ResponseWriter, r *http.Request) {
 	cid := r.PathValue("cid")
-	pin := p.c.pinset[cid]
+	pin := p.knows(cid)
 	if pin == nil {
 		p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
 		return
