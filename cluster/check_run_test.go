@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // What checks cannot read is in the log once, as long as it stays the same.
@@ -27,5 +28,24 @@ func TestRunTellsWhatIsUnread(t *testing.T) {
 	const told = "the copies of some peers or nodes cannot be compared"
 	if n := strings.Count(lines.String(), told); n != 1 || !strings.Contains(lines.String(), nobody) {
 		t.Errorf("it is told %d times:\n%s", n, &lines)
+	}
+}
+
+// Whoever is told of a difference may be slow, and holds up no pin.
+func TestCheckTellsWithoutLock(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	told := 0
+	_, err := f.engine.Check(t.Context(), true, func(Difference) {
+		told++
+		for _, l := range f.engine.locks {
+			if len(l) > 0 {
+				t.Error("a lock is held meanwhile")
+			}
+		}
+	})
+	if err != nil || told != 1 {
+		t.Errorf("%d differences, %v", told, err)
 	}
 }

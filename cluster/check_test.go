@@ -227,25 +227,6 @@ func TestCheckStrayIsTheOnlyCopy(t *testing.T) {
 	}
 }
 
-// Whoever is told of a difference may be slow, and holds up no pin.
-func TestCheckTellsWithoutLock(t *testing.T) {
-	f := newFront(t, 3, nil)
-	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
-	f.c.Peer(2).Node.Add(f.cid(1))
-	told := 0
-	_, err := f.engine.Check(t.Context(), true, func(Difference) {
-		told++
-		for _, l := range f.engine.locks {
-			if len(l) > 0 {
-				t.Error("a lock is held meanwhile")
-			}
-		}
-	})
-	if err != nil || told != 1 {
-		t.Errorf("%d differences, %v", told, err)
-	}
-}
-
 // While a change is not in the pinset yet, it is not asked for again.
 func TestCheckDuringABatch(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) {
