@@ -86,7 +86,7 @@ type round struct {
 	tell   func(Difference)
 	report Report
 
-	key     pin.DAG // by which the peer is chosen whose pinset is read: another in each check
+	key     pin.DAG // by which the peer is chosen whose pinset is read: by chance, anew for each check
 	lister  *peer   // that peer
 	pinset  hashes
 	there   map[string]*hashes // by the ID of a peer: what its node has; nil if that is not known

@@ -8,11 +8,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
+// manyChecks is so many that each of a few peers is chosen by some of them.
+const manyChecks = 100
+
 // The pinset of one peer lacks a pin that the others have, and it never learns of it: after some time it is
-// asked for once more. Each check reads the pinset of another peer, so that some check sees it.
+// asked for once more. Each check reads the pinset of any peer, so that some check sees it.
 func TestCheckForgottenByAPeer(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) { c.Replication = pin.Replication{Min: 2, Max: 2} })
-	const n = 6 // of which the peer is the first to be asked about some
+	const n = 12 // of which the peer is the first to be asked about some
 	for i := range n {
 		f.pinned(alice, i, nil)
 		f.engine.posts.forget(f.dags[i].spec.DAG()) // it is not recent
@@ -31,7 +34,7 @@ func TestCheckForgottenByAPeer(t *testing.T) {
 	}
 	f.engine.cfg.BelowFor = time.Hour
 	var told bool
-	for range 20 {
+	for i := 0; i < manyChecks && !told; i++ {
 		told = told || slices.ContainsFunc(f.differences(true), func(s string) bool { return s != "" && s[len(s)-1] != '+' })
 	}
 	asked := 0 // by the checks of those of which it is the first
@@ -39,7 +42,7 @@ func TestCheckForgottenByAPeer(t *testing.T) {
 		t.Fatalf("it is told: %v; %d of %d were asked for at once", told, asked, n)
 	}
 	f.engine.cfg.BelowFor = time.Nanosecond
-	for range 20 {
+	for i := 0; i < manyChecks && missed() > 0; i++ {
 		f.differences(true)
 	}
 	if m := missed(); m != 0 {
@@ -62,12 +65,18 @@ func TestCheckOrphanAtOnePeer(t *testing.T) {
 		f.unpin(r)
 		f.c.Peer(1).Differ(f.cid(i), left)
 	}
-	for range 20 {
+	left := func() (m int) {
+		for i := range n {
+			if f.c.Peer(1).Knows(f.cid(i)) != nil {
+				m++
+			}
+		}
+		return m
+	}
+	for i := 0; i < manyChecks && left() > 0; i++ {
 		f.differences(true)
 	}
-	for i := range n {
-		if is := f.c.Peer(1).Knows(f.cid(i)); is != nil {
-			t.Errorf("DAG %d stays in the pinset of the peer", i)
-		}
+	if m := left(); m > 0 {
+		t.Errorf("%d pins stay in the pinset of the peer", m)
 	}
 }
