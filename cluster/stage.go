@@ -134,6 +134,7 @@ func (e *Engine) sendCAR(ctx context.Context, p *peer, root cid.Cid, like cid.Pr
 	r, w := io.Pipe()
 	parts := multipart.NewWriter(w)
 	wrote := make(chan error, 1)
+	whole := false // the CAR was taken, if not what ends the body
 	go func() {
 		to, err := parts.CreateFormFile("file", "upload.car")
 		if err == nil {
@@ -145,6 +146,7 @@ func (e *Engine) sendCAR(ctx context.Context, p *peer, root cid.Cid, like cid.Pr
 			}), root, like)
 		}
 		if err == nil {
+			whole = true
 			err = parts.Close()
 		}
 		if err != nil && !errors.Is(err, io.ErrClosedPipe) && ctx.Err() == nil {
@@ -165,6 +167,9 @@ func (e *Engine) sendCAR(ctx context.Context, p *peer, root cid.Cid, like cid.Pr
 	}
 	if _, ours := errors.AsType[*stagingError](failed); ours {
 		return nil, failed
+	}
+	if err == nil && !whole {
+		return nil, fmt.Errorf("POST /add at cluster peer %s: %w: it answers before it has read all", p.host, errNoPeer)
 	}
 	return others, err
 }
