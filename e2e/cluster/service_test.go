@@ -41,7 +41,7 @@ func TestFrontIsAService(t *testing.T) {
 		says  string // "" is nothing in particular
 	}{
 		{"..", []string{rig.ExtraEnv + "=" + strings.Join(front, "\n"), rig.NodesEnv + "=" + strings.Join(addrs, ",")}, serviceTests, ""},
-		{"../clients", front, []string{"TestCompliance"}, addrs[0]}, // a delegate, so that it was a front
+		{"../clients", front, []string{"TestCompliance"}, w.nodes[0].server.PeerID}, // a delegate, so that it was a front
 	} {
 		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "14m", "-v", "-run", "^("+strings.Join(suite.tests, "|")+")$", ".")
 		cmd.Dir, cmd.Env = suite.dir, append(os.Environ(), suite.env...)
