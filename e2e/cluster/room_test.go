@@ -91,11 +91,16 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// The same move over Kubos that give back space as the Holdfasts do. What is seen there is logged: in how
-// many samples there are fewer copies, and what is lost, depends on how long the new ones take.
+// The same move over Kubos that give back space as the Holdfasts do. It is seen there what the grace is
+// for: with one copy, the one that is left goes before there is another. In how many samples there are
+// fewer copies, and what is lost, is logged: it depends on how long the new ones take.
 func TestMoveOverKubos(t *testing.T) {
 	for _, copies := range []int{1, 2} {
-		t.Run(fmt.Sprint(copies), func(t *testing.T) { move(t, copies, 3) })
+		t.Run(fmt.Sprint(copies), func(t *testing.T) {
+			if s := move(t, copies, 3); copies == 1 && s.fewest > 0 {
+				t.Error("the Kubos always had a copy, so this shows no difference")
+			}
+		})
 	}
 }
 
