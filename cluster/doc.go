@@ -15,6 +15,12 @@
 //     it is to be let go of.
 //   - [Engine.Check] compares records, pinset and nodes, and mends each difference.
 //
+// # Uploads
+//
+// What a client uploads is kept in this server's store under an attempt of its own ([Staging]) until its
+// request is pinned. Fetch sends it to the node of one peer before it asks for the pin: without a pin, so that
+// nothing is in the pinset without a request.
+//
 // # Peers that do not answer
 //
 // Each peer is asked alone, for what it knows by itself. The cluster's own answers for all peers
@@ -27,4 +33,10 @@
 // Of each pin the pinset has, under keys that begin with "holdfast-": which server asked for it,
 // under which attempt, and for which requests of which accounts. A pin that others made keeps
 // their name, metadata and replication, and goes back to those when it is let go of.
+//
+// # Files
+//
+// One thing a file: what peers and nodes are asked (peer, node, wire, bounds), what becomes of a DAG (fetch,
+// copies, drop, drain, stage), and what a check compares and mends (check, compare, mend, forgotten). All of them
+// work on the same [Engine], so that they are one package.
 package cluster

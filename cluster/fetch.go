@@ -25,7 +25,7 @@ const (
 )
 
 // Fetch implements [pin.Engine]: it asks the cluster for the DAG, and waits until enough peers
-// have it. It needs no slot: the nodes do the work.
+// have it. What was uploaded here is sent to a node before that. It needs no slot: the nodes do the work.
 func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if err := ctx.Err(); err != nil {
 		return pin.Totals{}, err
@@ -33,6 +33,9 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	w, err := e.want(ctx, j.DAG, j.Attempt, j.Origins)
 	if err != nil {
 		return pin.Totals{}, err
+	}
+	if w.first, err = e.deliver(ctx, j); err != nil {
+		return pin.Totals{}, endedBy(ctx, err)
 	}
 	f := &fetch{e: e, job: j, want: w}
 	e.fetching.Add(1)

@@ -114,7 +114,12 @@ func (c call) name() string { return c.method + " " + c.path }
 
 // do makes a request. The caller closes the body. Errors: a *refusal; else a *peerError, and the peer
 // is away.
-func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
+func (p *peer) do(ctx context.Context, c call) (*http.Response, error) {
+	return p.doWith(ctx, c, "", http.NoBody)
+}
+
+// doWith is do with a body, whose Content-Type is kind; "" if there is none.
+func (p *peer) doWith(ctx context.Context, c call, kind string, body io.Reader) (_ *http.Response, err error) {
 	defer func() {
 		if _, ok := errors.AsType[*refusal](err); err == nil || ok {
 			return
@@ -128,9 +133,12 @@ func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
 	if len(c.query) > 0 {
 		u += "?" + c.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, c.method, u, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, c.method, u, body)
 	if err != nil {
 		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
 	}
 	if p.username != "" || p.password != "" {
 		req.SetBasicAuth(p.username, p.password)
