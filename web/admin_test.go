@@ -269,6 +269,8 @@ func TestServerPage(t *testing.T) {
 	}
 	well := r.server.is
 	b.get(serverPath).must(t, http.StatusOK, "Nothing needs to be looked at", "v1.2.3", "12D3KooW", "/ip4/127.0.0.1/tcp/4040")
+	r.server.is.Backup = &admin.BackupCondition{Last: now.AddDate(0, -1, 0)} // as its schedule has it
+	b.get(serverPath).must(t, http.StatusOK, "Nothing needs to be looked at")
 	for warns, change := range map[string]func(*admin.Condition){
 		"takes no new pins: the disk is full": func(is *admin.Condition) { is.Unready = "the disk is full" },
 		"The database is damaged":             func(is *admin.Condition) { is.Damage = "table 7" },
@@ -276,7 +278,8 @@ func TestServerPage(t *testing.T) {
 		"nothing new is stored":               func(is *admin.Condition) { is.Free = 1 << 30 },
 		"No backups are made":                 func(is *admin.Condition) { is.Backup = nil },
 		"The last backup failed":              func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Failed: true} },
-		"older than a week":                   func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Last: now.AddDate(0, -1, 0)} },
+		"than three times backup.every":       func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Last: now.Add(-time.Hour), Old: true} },
+		"No backup has come to its end":       func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Old: true} },
 		"Other nodes do not reach this one": func(is *admin.Condition) {
 			is.Network.Reached, is.Network.NotReached = nil, []string{"/ip4/1.1.1.1/tcp/1"}
 		},
