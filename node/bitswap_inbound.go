@@ -28,6 +28,12 @@ const (
 	readPerPeer = 2 * network.MessageSizeMax
 	readShare   = 16 // of Limits.Memory
 	readLeast   = 4 * readPerPeer
+
+	// With more streams than this the peer that has the most loses one. Between messages a stream
+	// may be silent for any time, so a few peers with silent streams would have all that the
+	// resource manager allows, and nobody else would be heard. The rest of that is for others
+	// until the stream is gone.
+	readStreams = allBitswapStreams / 4 * 3
 )
 
 var errReadStall = errors.New("there was no room for a Bitswap message in time")
@@ -42,13 +48,14 @@ type reads struct {
 	tooLarge func(from peer.ID, bytes uint64) (asked cid.Cid)
 	proven   func(from peer.ID, c cid.Cid, size uint64)
 
-	mu    sync.Mutex
-	peers map[peer.ID]*peerReads // with streams
+	mu      sync.Mutex
+	peers   map[peer.ID]*peerReads // with streams
+	streams int                    // of all peers
 }
 
 type peerReads struct {
 	room    *semaphore.Weighted
-	streams int
+	streams map[*meteredStream]time.Time // with the end of the last message; zero while one is read
 }
 
 func newReads(l Limits) *reads {
@@ -66,11 +73,47 @@ func (r *reads) open(s network.Stream) *meteredStream {
 	defer r.mu.Unlock()
 	of := r.peers[p]
 	if of == nil {
-		of = &peerReads{room: semaphore.NewWeighted(readPerPeer)}
+		of = &peerReads{room: semaphore.NewWeighted(readPerPeer), streams: make(map[*meteredStream]time.Time)}
 		r.peers[p] = of
 	}
-	of.streams++
-	return &meteredStream{Stream: s, reads: r, peer: p, of: of}
+	m := &meteredStream{Stream: s, reads: r, peer: p, of: of}
+	of.streams[m] = time.Now()
+	if r.streams++; r.streams > readStreams {
+		if out := r.worst(); out != nil {
+			r.forget(out)
+			go func() { _ = out.Reset() }() // this takes as long as its connection may be stuck
+		}
+	}
+	return m
+}
+
+// worst gives a stream of the peer that has the most: the one that is silent for longest, or else
+// any.
+func (r *reads) worst() (out *meteredStream) {
+	var most *peerReads
+	for _, of := range r.peers {
+		if most == nil || len(of.streams) > len(most.streams) {
+			most = of
+		}
+	}
+	var since time.Time
+	for s, at := range most.streams {
+		if out == nil || !at.IsZero() && (since.IsZero() || at.Before(since)) {
+			out, since = s, at
+		}
+	}
+	return out
+}
+
+// forget has a stream not count any more.
+func (r *reads) forget(s *meteredStream) {
+	if _, ok := s.of.streams[s]; !ok {
+		return
+	}
+	r.streams--
+	if delete(s.of.streams, s); len(s.of.streams) == 0 {
+		delete(r.peers, s.peer)
+	}
 }
 
 // meteredStream is a stream of messages, each with its length before it as a varint
@@ -97,10 +140,14 @@ func (s *meteredStream) Read(b []byte) (n int, err error) {
 	if s.left == 0 {
 		if s.shift == 0 {
 			s.release() // the last message has been handled
+			s.silentSince(time.Now())
 			s.deadline(time.Time{})
 		}
 		n, err = s.Stream.Read(b[:1])
 		if n == 1 {
+			if s.shift == 0 {
+				s.silentSince(time.Time{})
+			}
 			if lengthErr := s.lengthByte(b[0]); lengthErr != nil {
 				return 0, lengthErr
 			}
@@ -152,6 +199,15 @@ func (s *meteredStream) lengthByte(b byte) error {
 // deadline sets until when something has to come. It fails only if the stream is gone.
 func (s *meteredStream) deadline(t time.Time) { _ = s.SetReadDeadline(t) }
 
+// silentSince notes since when no message is read; zero is that one is.
+func (s *meteredStream) silentSince(t time.Time) {
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	if _, ok := s.of.streams[s]; ok {
+		s.of.streams[s] = t
+	}
+}
+
 // release gives the room back.
 func (s *meteredStream) release() {
 	if s.room > 0 {
@@ -166,7 +222,5 @@ func (s *meteredStream) close() {
 	s.release()
 	s.reads.mu.Lock()
 	defer s.reads.mu.Unlock()
-	if s.of.streams--; s.of.streams == 0 {
-		delete(s.reads.peers, s.peer)
-	}
+	s.reads.forget(s)
 }

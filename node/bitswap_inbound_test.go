@@ -35,6 +35,7 @@ func (c pipeConn) RemotePeer() peer.ID { return c.peer }
 func (s pipeStream) Conn() network.Conn                { return s.from }
 func (s pipeStream) Read(b []byte) (int, error)        { return s.pipe.Read(b) }
 func (s pipeStream) SetReadDeadline(t time.Time) error { return s.pipe.SetReadDeadline(t) }
+func (s pipeStream) Reset() error                      { return s.pipe.Close() }
 
 // talk makes a stream from a peer, which is read as boxo does, and gives where to
 // write, and what comes of each message and at last of the stream.
@@ -176,6 +177,70 @@ func TestReadsAreFair(t *testing.T) {
 		go w.Write(framed(1 << 20))
 		if <-got; time.Since(began) > 0 {
 			t.Errorf("another peer waited for %v", time.Since(began))
+		}
+	})
+}
+
+// When there are too many streams, the peer with the most loses the one that is silent for longest.
+// Without a silent one it loses another.
+func TestReadsOfManyStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		ignore := func([]byte) {}
+		ends := func(ended <-chan error) bool {
+			synctest.Wait()
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		}
+		_, few := talk(t, r, "few", ignore)
+		var many []<-chan error
+		begun, first := talk(t, r, "many", ignore)
+		many = append(many, first)
+		go begun.Write(framed(8)[:4])
+		for len(many) < readStreams-1 {
+			time.Sleep(time.Millisecond)
+			_, ended := talk(t, r, "many", ignore)
+			many = append(many, ended)
+		}
+		if ends(few) || ends(many[0]) || ends(many[1]) {
+			t.Fatal("a stream ended though there is room")
+		}
+		_, another := talk(t, r, "few", ignore)
+		if !ends(many[1]) {
+			t.Error("the stream that was silent for longest stays")
+		}
+		for i, ended := range []<-chan error{few, another, many[0], many[2]} {
+			if ends(ended) {
+				t.Errorf("stream %d ended", i)
+			}
+		}
+		if r.streams != readStreams {
+			t.Errorf("%d streams count", r.streams)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		var all []<-chan error
+		for range readStreams + 1 {
+			w, ended := talk(t, r, "busy", func([]byte) {})
+			go w.Write(framed(8)[:4])
+			synctest.Wait()
+			all = append(all, ended)
+		}
+		over := 0
+		for _, ended := range all {
+			select {
+			case <-ended:
+				over++
+			default:
+			}
+		}
+		if over != 1 || r.streams != readStreams {
+			t.Errorf("%d streams ended, and %d count", over, r.streams)
 		}
 	})
 }

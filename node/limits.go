@@ -150,6 +150,10 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 // at the same time, but streams stay until both sides have closed them.
 const bitswapStreams = 512
 
+// allBitswapStreams is the same for all peers together. Before that is reached the peer with the
+// most streams loses some ([readStreams]).
+const allBitswapStreams = 8 * bitswapStreams
+
 // limitBitswap lets a peer that serves us open bitswapStreams streams.
 func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 	peer := rcmgr.BaseLimit{
@@ -157,7 +161,7 @@ func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 		Memory: 64 << 20,
 	}
 	all := rcmgr.BaseLimit{
-		StreamsInbound: 8 * bitswapStreams, StreamsOutbound: 8 * bitswapStreams, Streams: 16 * bitswapStreams,
+		StreamsInbound: allBitswapStreams, StreamsOutbound: allBitswapStreams, Streams: 2 * allBitswapStreams,
 		Memory: 512 << 20,
 	}
 	for _, p := range []protocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
