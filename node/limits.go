@@ -151,7 +151,7 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 const bitswapStreams = 512
 
 // allBitswapStreams is the same for all peers together. Before that is reached the peer with the
-// most streams loses some ([readStreams]).
+// most streams loses some ([readStreams], [sendStreams]).
 const allBitswapStreams = 8 * bitswapStreams
 
 // limitBitswap lets a peer that serves us open bitswapStreams streams.
