@@ -28,12 +28,6 @@ const (
 	readPerPeer = 2 * network.MessageSizeMax
 	readShare   = 16 // of Limits.Memory
 	readLeast   = 4 * readPerPeer
-
-	// With more streams than this the peer that has the most loses one. Between messages a stream
-	// may be silent for any time, so a few peers with silent streams would have all that the
-	// resource manager allows, and nobody else would be heard. The rest of that is for others
-	// until the stream is gone.
-	readStreams = allBitswapStreams / 4 * 3
 )
 
 var errReadStall = errors.New("there was no room for a Bitswap message in time")
@@ -51,6 +45,10 @@ type reads struct {
 	mu      sync.Mutex
 	peers   map[peer.ID]*peerReads // with streams
 	streams int                    // of all peers
+	// With more streams than most the peer that has the most loses one. Between messages a stream
+	// may be silent for any time, so a few peers with silent streams would have all that there may
+	// be, and nobody else would be heard.
+	most int
 }
 
 type peerReads struct {
@@ -62,6 +60,7 @@ func newReads(l Limits) *reads {
 	return &reads{
 		all:   semaphore.NewWeighted(max(int64(l.Memory/readShare), readLeast)),
 		peers: make(map[peer.ID]*peerReads),
+		most:  l.fairStreams(),
 	}
 }
 
@@ -78,7 +77,7 @@ func (r *reads) open(s network.Stream) *meteredStream {
 	}
 	m := &meteredStream{Stream: s, reads: r, peer: p, of: of}
 	of.streams[m] = time.Now()
-	if r.streams++; r.streams > readStreams {
+	if r.streams++; r.streams > r.most {
 		if out := r.worst(); out != nil {
 			r.forget(out)
 			go func() { _ = out.Reset() }() // this takes as long as its connection may be stuck

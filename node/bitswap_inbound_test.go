@@ -68,7 +68,7 @@ func framed(n int) []byte {
 // Messages of all sizes come through whole, and leave no room taken.
 func TestReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		got := make(chan int, 1)
 		w, ended := talk(t, r, "a", func(m []byte) {
 			if bytes.Count(m, []byte{7}) != len(m) {
@@ -97,7 +97,7 @@ func TestReads(t *testing.T) {
 // What is too long is refused, and needs no room.
 func TestReadsRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		var told []uint64
 		r.tooLarge = func(from peer.ID, bytes uint64) cid.Cid { told = append(told, bytes); return cid.Undef }
 		defer func() {
@@ -123,7 +123,7 @@ func TestReadsRefuse(t *testing.T) {
 // most; a slow one goes on.
 func TestReadsStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		ignore := func([]byte) {}
 		full := binary.AppendUvarint(nil, network.MessageSizeMax)
 		stall := func(from peer.ID, sent []byte) <-chan error {
@@ -165,7 +165,7 @@ func TestReadsStall(t *testing.T) {
 // One peer that fills its room leaves that of others.
 func TestReadsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		for range 20 {
 			w, _ := talk(t, r, "greedy", func([]byte) {})
 			go w.Write(binary.AppendUvarint(nil, network.MessageSizeMax))
@@ -185,7 +185,7 @@ func TestReadsAreFair(t *testing.T) {
 // Without a silent one it loses another.
 func TestReadsOfManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		ignore := func([]byte) {}
 		ends := func(ended <-chan error) bool {
 			synctest.Wait()
@@ -201,7 +201,7 @@ func TestReadsOfManyStreams(t *testing.T) {
 		begun, first := talk(t, r, "many", ignore)
 		many = append(many, first)
 		go begun.Write(framed(8)[:4])
-		for len(many) < readStreams-1 {
+		for len(many) < r.most-1 {
 			time.Sleep(time.Millisecond)
 			_, ended := talk(t, r, "many", ignore)
 			many = append(many, ended)
@@ -218,14 +218,14 @@ func TestReadsOfManyStreams(t *testing.T) {
 				t.Errorf("stream %d ended", i)
 			}
 		}
-		if r.streams != readStreams {
+		if r.streams != r.most {
 			t.Errorf("%d streams count", r.streams)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads(Limits{})
+		r := newReads(Limits{Memory: 1}.withDefaults())
 		var all []<-chan error
-		for range readStreams + 1 {
+		for range r.most + 1 {
 			w, ended := talk(t, r, "busy", func([]byte) {})
 			go w.Write(framed(8)[:4])
 			synctest.Wait()
@@ -239,7 +239,7 @@ func TestReadsOfManyStreams(t *testing.T) {
 			default:
 			}
 		}
-		if over != 1 || r.streams != readStreams {
+		if over != 1 || r.streams != r.most {
 			t.Errorf("%d streams ended, and %d count", over, r.streams)
 		}
 	})

@@ -38,10 +38,6 @@ const (
 	streamIdle = time.Second
 	// A peer has so long to say that it has read a stream to its end.
 	streamEnds = 30 * time.Second
-	// If more streams than this are open to all peers, the peer with the most has no more time for
-	// that. Else some peers that never end theirs would have all that the resource manager allows,
-	// and nobody else would be sent anything.
-	sendStreams = allBitswapStreams / 4 * 3
 
 	// A message may take sendLatency and the size of all that is under way to the peer at
 	// sendRate, a modem's, but at least sendLeast and at most sendLongest. One that makes no
@@ -79,10 +75,13 @@ type sender struct {
 	mu      sync.Mutex // is not held while something is sent
 	closed  bool
 	peers   map[peer.ID]*outlet
-	streams int                     // of all peers
-	most    int                     // sendStreams, except in tests
-	open    map[*outStream]struct{} // streams whose end is waited for
-	wg      sync.WaitGroup          // goroutines that wait for their ends, or end them
+	streams int // of all peers
+	// If more streams than most are open, the peer with the most has no more time to end its own.
+	// Else some peers that never end theirs would have all that there may be, and nobody else would
+	// be sent anything.
+	most int
+	open map[*outStream]struct{} // streams whose end is waited for
+	wg   sync.WaitGroup          // goroutines that wait for their ends, or end them
 
 	sending sync.WaitGroup // messages
 }
@@ -119,7 +118,7 @@ type outStream struct {
 func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, served blockGetter, l Limits, log *slog.Logger) *sender {
 	s := &sender{
 		BitSwapNetwork: n, host: h, served: served, room: newRoom(l), log: log,
-		peers: make(map[peer.ID]*outlet), most: sendStreams, open: make(map[*outStream]struct{}),
+		peers: make(map[peer.ID]*outlet), most: l.fairStreams(), open: make(map[*outStream]struct{}),
 	}
 	h.writes.crowded = s.room.crowded
 	return s

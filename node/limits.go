@@ -150,9 +150,16 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 // at the same time, but streams stay until both sides have closed them.
 const bitswapStreams = 512
 
-// allBitswapStreams is the same for all peers together. Before that is reached the peer with the
-// most streams loses some ([readStreams], [sendStreams]).
+// allBitswapStreams is the same for all peers together.
 const allBitswapStreams = 8 * bitswapStreams
+
+// fairStreams is how many streams of Bitswap all peers together may have, in each direction,
+// before the peer with the most loses some. It is less than what the resource manager allows by
+// number and by memory, so that others find room at once. One peer has as many as it reads with in
+// any case.
+func (l Limits) fairStreams() int {
+	return max(min(allBitswapStreams/4*3, int(l.Memory/2)/l.streamWindow()), 2*streamsPerPeer)
+}
 
 // limitBitswap lets a peer that serves us open bitswapStreams streams.
 func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
