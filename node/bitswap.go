@@ -22,7 +22,7 @@ const messageSize = 64 << 10
 type bitswapSides struct {
 	network  network.BitSwapNetwork
 	exchange *exchange.Exchange
-	server   *server.Server
+	server   *lateServer
 	sender   *sender
 	writes   *writes
 	watching sync.WaitGroup
@@ -37,7 +37,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 	watch, unwatch := context.WithCancel(context.Background()) // longer than ctx: until all is sent
 	b.unwatch = unwatch
 	b.watching.Go(func() { over.watch(watch, b.sender) })
-	b.server = server.New(ctx, b.sender, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
+	b.server = newLateServer(server.New(ctx, b.sender, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...))
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = fairFinder{r.lookups}

@@ -94,8 +94,11 @@ type want struct {
 	unsought context.CancelFunc
 	overdue  bool                 // a line that was asked for it has not answered for long
 	told     time.Time            // while it is sought, when lines were last asked whether they have it
+	retried  time.Time            // while it is sought, when it was last broadcast anew, or first
 	missed   bool                 // some lines could not be asked, since they had other questions
 	named    map[peer.ID]struct{} // the providers that the last search for it named
+
+	retryAfter time.Duration // while it is sought, the time from retried to the next broadcast
 }
 
 // askState is what is known of an ask.

@@ -453,6 +453,50 @@ func TestSearch(t *testing.T) {
 	})
 }
 
+// A peer that gets a block, and does not tell those that wait for it, is asked again soon.
+func TestPeerDoesNotTellWhatComes(t *testing.T) {
+	all := someBlocks(2, 100)
+	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
+		p := n.peer("forgetful").connect()
+		s := n.x.NewSession("", nil)
+		defer s.Close()
+		s.Ask(all[0].Cid())
+		time.Sleep(time.Second) // it said that it lacks it
+		p.mu.Lock()
+		p.blocks[string(all[0].Cid().Hash())] = all[0]
+		clear(p.wants)
+		p.mu.Unlock()
+		if took := get(t, s, all[:1], time.Minute); took > retryFirst {
+			t.Errorf("it came after %v", took)
+		}
+		// It is asked ever more seldom for what it does not get.
+		s.Ask(all[1].Cid())
+		time.Sleep(10 * retryAfter)
+		if asked := p.counted(func(e entry) bool { return e.cid == all[1].Cid() && !e.cancel }); asked < 10 || asked > 16 {
+			t.Errorf("in ten minutes it was asked %d times", asked)
+		}
+	})
+}
+
+// What waits for others to be sought is asked for, also when none of those is sought any more.
+func TestNothingStaysParked(t *testing.T) {
+	all := someBlocks(questionsMost+3*soughtMost, 100)
+	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
+		p := n.peer("fetches it too", all[0]).connect()
+		s := n.x.NewSession("", nil)
+		defer s.Close()
+		s.Ask(all[0].Cid())
+		get(t, s, all[:1], time.Minute)
+		s.Ask(cidsOf(all[1:])...)
+		time.Sleep(time.Second)
+		p.add(all[1:]...)
+		time.Sleep(20 * time.Second)
+		if came := len(s.Take()); came != len(all)-1 {
+			t.Errorf("%d of %d blocks came", came, len(all)-1)
+		}
+	})
+}
+
 // heldFinder finds nobody, for as long as it is let.
 type heldFinder struct {
 	mu    sync.Mutex

@@ -42,6 +42,7 @@ func (x *Exchange) seek(w *want) {
 		return
 	}
 	x.seeking[w] = struct{}{}
+	w.retried, w.retryAfter = time.Now(), retryFirst
 	w.ctx, w.unsought = context.WithCancel(x.ctx)
 	for _, s := range w.sessions {
 		s.sought++
@@ -85,7 +86,7 @@ func (x *Exchange) seekMissed() {
 	}
 }
 
-// unseek ends the broadcast of a want, and makes room for another.
+// unseek ends the broadcast of a want. The caller assigns.
 func (x *Exchange) unseek(w *want) {
 	if _, ok := x.seeking[w]; !ok {
 		return
@@ -93,11 +94,7 @@ func (x *Exchange) unseek(w *want) {
 	delete(x.seeking, w)
 	w.unsought()
 	for _, s := range w.sessions {
-		s.sought--
-		if next := s.parked.front(); next != nil {
-			s.parked.remove(next)
-			s.queue.put(next)
-		}
+		s.sought-- // the next assign lets another be sought
 	}
 }
 
@@ -198,12 +195,23 @@ func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) bool {
 	return err == nil
 }
 
-// retry asks all lines anew for a want that has been sought for long.
+// retry asks all lines anew for a want that has been sought for long. Where it has no place among
+// the questions, it takes its turn behind those that wait for one.
 func (x *Exchange) retry(w *want) {
-	for _, a := range slices.Clone(w.asks) {
+	now := time.Now()
+	for _, a := range w.asks {
 		if a.state != askBlock {
-			x.drop(a)
+			first := a.first // its place is as old as it was
+			a.line.ask(w, a.by, askHave, now)
+			a.first = first
 		}
 	}
-	x.seekEverywhere(w)
+	if w.missed {
+		return
+	}
+	for _, l := range x.lines {
+		if l.gateway == nil && l.asks[w] == nil {
+			w.missed, w.told = true, now
+		}
+	}
 }

@@ -156,6 +156,7 @@ func (s *Session) Forget(cs ...cid.Cid) {
 			s.leave(w)
 		}
 	}
+	s.assign() // there is more room
 }
 
 // leave takes the session from a want, which ends with the last.
@@ -421,12 +422,22 @@ func (s *Session) removeSource(l *line) {
 }
 
 // assign asks sources for what is in the queue, as far as they have room. A want waits if
-// only sources without room may have it; it holds up no other.
+// only sources without room may have it; it holds up no other. When the queue is empty, what is parked
+// follows, as far as more may be sought: a source may have it by now.
 func (s *Session) assign() {
 	if s.closed {
 		return
 	}
 	now := time.Now()
+	for s.assignQueue(now); s.queue.len() == 0 && s.parked.len() > 0 && s.sought < soughtMost; s.assignQueue(now) {
+		w := s.parked.front()
+		s.parked.remove(w)
+		s.queue.put(w)
+	}
+}
+
+// assignQueue asks for what is in the queue. What it leaves there waits for a source.
+func (s *Session) assignQueue(now time.Time) {
 	for w := range s.queue.all() {
 		if w.isAsked() {
 			s.queue.remove(w)

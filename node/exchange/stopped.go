@@ -19,7 +19,7 @@ func (x *Exchange) forgive(d time.Duration) {
 		}
 	}
 	for _, w := range x.wants {
-		later(&w.since, &w.searched, &w.told)
+		later(&w.since, &w.searched, &w.told, &w.retried)
 	}
 	for s := range x.sessions {
 		later(&s.last)

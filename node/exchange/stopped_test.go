@@ -30,11 +30,11 @@ func TestStoppedProcess(t *testing.T) {
 		n.x.mu.Lock()
 		defer n.x.mu.Unlock()
 		n.x.forgive(stopped)
-		n.x.look(time.Now().Add(stopped), false)
+		n.x.look(time.Now().Add(stopped))
 		if again := n.x.again.Load(); again != 0 || s.gap > time.Second {
 			t.Errorf("%d are asked for again after a stop, and the longest gap is %v", again, s.gap)
 		}
-		n.x.look(time.Now().Add(stopped+2*lostAfter), false)
+		n.x.look(time.Now().Add(stopped + 2*lostAfter))
 		if again := n.x.again.Load(); again != 1 {
 			t.Errorf("%d are asked for again after a silence, want 1", again)
 		}

@@ -23,15 +23,17 @@ const (
 	// If it was lost so often and there is no other source, it is broadcast.
 	lostForLong = 2
 
-	// What is broadcast is sent again after this, in case it was lost.
-	retryAfter = time.Minute
+	// What is broadcast is sent again after retryFirst, and each time after twice as long, up to
+	// retryAfter: an answer may be lost. Boxo's server does not tell a peer of a block that comes
+	// while it takes in the peer's want.
+	retryFirst, retryAfter = 5 * time.Second, time.Minute
 )
 
 // watch looks for what is lost, until the exchange is closed.
 func (x *Exchange) watch() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	lastRetry, lastTurn := time.Now(), time.Now()
+	lastTurn := time.Now()
 	lost := x.awake.Lost()
 	for {
 		select {
@@ -44,11 +46,7 @@ func (x *Exchange) watch() {
 				x.forgive(l - lost)
 				lost = l
 			}
-			retry := now.Sub(lastRetry) >= retryAfter
-			if retry {
-				lastRetry = now
-			}
-			x.look(now, retry)
+			x.look(now)
 			if now.Sub(lastTurn) >= questionAge {
 				lastTurn = now
 				x.seekMissed()
@@ -58,7 +56,7 @@ func (x *Exchange) watch() {
 	}
 }
 
-func (x *Exchange) look(now time.Time, retry bool) {
+func (x *Exchange) look(now time.Time) {
 	x.busy = 0
 	for _, l := range x.lines {
 		if l.delivers(now) {
@@ -76,7 +74,11 @@ func (x *Exchange) look(now time.Time, retry bool) {
 	}
 	x.makeRoom(now)
 	for w := range x.seeking {
-		if retry && !w.isAsked() {
+		if now.Sub(w.retried) < w.retryAfter {
+			continue
+		}
+		w.retried, w.retryAfter = now, min(2*w.retryAfter, retryAfter)
+		if !w.isAsked() {
 			x.retry(w)
 		}
 	}
