@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -28,6 +29,11 @@ const (
 	readPerPeer = 2 * network.MessageSizeMax
 	readShare   = 16 // of Limits.Memory
 	readLeast   = 4 * readPerPeer
+	// While a message waits for room, the slowest that has some loses it every readSlowCheck, if it
+	// has had it for so long and comes more slowly than readSlow. Else some peers that send a piece now and
+	// then would have all the room. A line that gets blocks through while others wait is quicker.
+	readSlowCheck = 2 * time.Second
+	readSlow      = 64 << 10 // bytes a second
 )
 
 var errReadStall = errors.New("there was no room for a Bitswap message in time")
@@ -43,8 +49,9 @@ type reads struct {
 	proven   func(from peer.ID, c cid.Cid, size uint64)
 
 	mu      sync.Mutex
-	peers   map[peer.ID]*peerReads // with streams
-	streams int                    // of all peers
+	peers   map[peer.ID]*peerReads       // with streams
+	streams int                          // of all peers
+	large   map[*meteredStream]time.Time // that have room, and since when
 	// With more streams than most the peer that has the most loses one. Between messages a stream
 	// may be silent for any time, so a few peers with silent streams would have all that there may
 	// be, and nobody else would be heard.
@@ -60,6 +67,7 @@ func newReads(l Limits) *reads {
 	return &reads{
 		all:   semaphore.NewWeighted(max(int64(l.Memory/readShare), readLeast)),
 		peers: make(map[peer.ID]*peerReads),
+		large: make(map[*meteredStream]time.Time),
 		most:  l.fairStreams(),
 	}
 }
@@ -84,6 +92,60 @@ func (r *reads) open(s network.Stream) *meteredStream {
 		}
 	}
 	return m
+}
+
+// acquire takes room of all. While it waits, messages that come slowly lose theirs.
+func (r *reads) acquire(ctx context.Context, bytes int64) error {
+	if r.all.TryAcquire(bytes) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with ctx
+		ticker := time.NewTicker(readSlowCheck)
+		defer ticker.Stop()
+		for {
+			r.cutSlowest(time.Now())
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return r.all.Acquire(ctx, bytes)
+}
+
+// cutSlowest resets the stream of the message with room that comes most slowly, if it is too slow.
+func (r *reads) cutSlowest(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var slowest *meteredStream
+	least := float64(readSlow)
+	for s, since := range r.large {
+		if has := now.Sub(since); has >= readSlowCheck {
+			if rate := float64(s.came.Load()) / has.Seconds(); rate < least {
+				slowest, least = s, rate
+			}
+		}
+	}
+	if slowest != nil {
+		delete(r.large, slowest)            // it gives its room back when it notices
+		go func() { _ = slowest.Reset() }() // this takes as long as its connection may be stuck
+	}
+}
+
+func (r *reads) hasRoom(s *meteredStream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.came.Store(0)
+	r.large[s] = time.Now()
+}
+
+func (r *reads) hasNone(s *meteredStream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.large, s)
 }
 
 // worst gives a stream of the peer that has the most: the one that is silent for longest, or else
@@ -124,11 +186,12 @@ type meteredStream struct {
 	peer  peer.ID
 	of    *peerReads
 
-	length uint64 // of the message, as far as it is known
-	shift  uint   // of the next byte of the length
-	left   uint64 // of the message; 0 while its length is read
-	piece  uint64 // bytes that must come before the deadline is moved
-	room   int64  // bytes of room that the message has taken
+	length uint64       // of the message, as far as it is known
+	shift  uint         // of the next byte of the length
+	left   uint64       // of the message; 0 while its length is read
+	piece  uint64       // bytes that must come before the deadline is moved
+	room   int64        // bytes of room that the message has taken
+	came   atomic.Int64 // bytes of the message since it has room
 }
 
 // Read reads no further than to the end of a length or of a message.
@@ -155,6 +218,7 @@ func (s *meteredStream) Read(b []byte) (n int, err error) {
 	}
 	n, err = s.Stream.Read(b[:min(uint64(len(b)), s.left)])
 	s.left -= uint64(n)
+	s.came.Add(int64(n))
 	if s.piece -= min(s.piece, uint64(n)); s.piece == 0 {
 		s.piece = readPiece
 		s.deadline(time.Now().Add(readStall))
@@ -186,11 +250,12 @@ func (s *meteredStream) lengthByte(b byte) error {
 	if s.of.room.Acquire(ctx, int64(length)) != nil {
 		return errReadStall
 	}
-	if s.reads.all.Acquire(ctx, int64(length)) != nil {
+	if s.reads.acquire(ctx, int64(length)) != nil {
 		s.of.room.Release(int64(length))
 		return errReadStall
 	}
 	s.room = int64(length)
+	s.reads.hasRoom(s)
 	s.deadline(time.Now().Add(readStall))
 	return nil
 }
@@ -210,6 +275,7 @@ func (s *meteredStream) silentSince(t time.Time) {
 // release gives the room back.
 func (s *meteredStream) release() {
 	if s.room > 0 {
+		s.reads.hasNone(s)
 		s.reads.all.Release(s.room)
 		s.of.room.Release(s.room)
 		s.room = 0

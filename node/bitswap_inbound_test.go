@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,6 +243,88 @@ func TestReadsOfManyStreams(t *testing.T) {
 		}
 		if over != 1 || r.streams != r.most {
 			t.Errorf("%d streams ended, and %d count", over, r.streams)
+		}
+	})
+}
+
+// Peers that begin large messages and send them slowly do not keep others' messages from coming. A slow
+// one goes on while nobody waits for its room.
+func TestReadsOfSlowPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{Memory: 1}.withDefaults())
+		message := framed(network.MessageSizeMax)
+		var slow []<-chan error
+		var writing sync.WaitGroup
+		defer writing.Wait()
+		for i := range 2 * readLeast / readPerPeer {
+			w, ended := talk(t, r, peer.ID(fmt.Sprint("slow", i/2)), func([]byte) {})
+			defer w.Close()
+			slow = append(slow, ended)
+			writing.Go(func() {
+				for n := 0; n < len(message); n += readPiece {
+					if _, err := w.Write(message[n:min(n+readPiece, len(message))]); err != nil {
+						return
+					}
+					time.Sleep(readStall / 2)
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		for _, ended := range slow {
+			select {
+			case err := <-ended:
+				t.Fatalf("a slow stream ended with %v though nobody waits", err)
+			default:
+			}
+		}
+		got := make(chan int, 1)
+		w, _ := talk(t, r, "other", func(m []byte) { got <- len(m) })
+		go w.Write(framed(1 << 20))
+		began := time.Now()
+		select {
+		case <-got:
+		case <-time.After(readStall):
+		}
+		if took := time.Since(began); took > 2*readSlowCheck {
+			t.Errorf("a message of another peer took %v", took)
+		}
+		over := 0
+		for _, ended := range slow {
+			select {
+			case <-ended:
+				over++
+			default:
+			}
+		}
+		if over != 1 {
+			t.Errorf("%d slow streams ended to make room for a MiB, want 1", over)
+		}
+	})
+}
+
+// Messages that come quickly have their time, however many wait.
+func TestReadsOfManyQuickPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{Memory: 1}.withDefaults())
+		message := framed(network.MessageSizeMax)
+		const peers = 40
+		got := make(chan int, peers)
+		var writing sync.WaitGroup
+		defer writing.Wait()
+		for i := range peers {
+			w, ended := talk(t, r, peer.ID(fmt.Sprint(i)), func(m []byte) { got <- len(m) })
+			writing.Go(func() {
+				for n := 0; n < len(message); n += readPiece {
+					if _, err := w.Write(message[n:min(n+readPiece, len(message))]); err != nil {
+						t.Errorf("message %d: %v, %v", i, err, <-ended)
+						return
+					}
+					time.Sleep(40 * time.Millisecond) // 1.6 MiB a second
+				}
+			})
+		}
+		for range peers {
+			<-got
 		}
 	})
 }
