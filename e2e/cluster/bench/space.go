@@ -14,7 +14,7 @@ import (
 
 // freed is what is measured while space comes back over one kind of node.
 type freed struct {
-	ratio   float64       // of the node with the most, disk to live
+	ratio   float64       // disk to live
 	took    time.Duration // until it was so
 	pins    int           // that were made meanwhile
 	longest time.Duration // that one of them took
@@ -110,14 +110,15 @@ func (w *world) space(ctx context.Context, cids, small []string, size uint64) (f
 	return f, errors.Join(err, failed)
 }
 
-// diskToLive is the highest ratio of what a node has on disk to what its pins have.
-func (w *world) diskToLive(ctx context.Context, live func(cid string) uint64) (highest float64, err error) {
+// diskToLive is the ratio of what all nodes have on disk to what their pins have. Cluster may give
+// nearly all pins to two of three nodes, so the ratio of a single one says little.
+func (w *world) diskToLive(ctx context.Context, live func(cid string) uint64) (float64, error) {
+	var sum, all uint64
 	for _, n := range w.nodes {
 		pins, err := n.Pins(ctx)
 		if err != nil {
 			return 0, err
 		}
-		var sum uint64
 		for c := range pins {
 			sum += live(c)
 		}
@@ -125,9 +126,9 @@ func (w *world) diskToLive(ctx context.Context, live func(cid string) uint64) (h
 		if err != nil {
 			return 0, err
 		}
-		highest = max(highest, float64(disk)/float64(max(sum, 1)))
+		all += disk
 	}
-	return highest, nil
+	return float64(all) / float64(max(sum, 1)), nil
 }
 
 // pinOn pins one CID after the other until ctx ends, and gives how many and what the slowest took.
