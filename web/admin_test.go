@@ -141,6 +141,10 @@ func TestAccountsPages(t *testing.T) {
 	b.post(one+"/enable", nil)
 	b.post(one+"/make-user", nil)
 	b.post(one+"/quota", url.Values{"quota": {"-3"}}).must(t, http.StatusBadRequest, `value="-3"`)
+	// Nobody who types 0 means no limit.
+	for field, zero := range map[string]string{"quota": "0 GiB", "pins": "0"} {
+		b.post(one+"/quota", url.Values{field: {zero}}).must(t, http.StatusBadRequest, "above 0", `value="`+zero+`"`)
+	}
 	b.post(one+"/paint", nil).must(t, http.StatusNotFound)
 	b.post(one+"/password", url.Values{"password": {"staple correct horse"}, "again": {"another one at all"}, "own_password": {password}}).must(t, http.StatusBadRequest, "two different ways")
 	b.post(one+"/password", url.Values{"password": {"staple correct horse"}, "again": {"staple correct horse"}, "own_password": {"wrong"}}).must(t, http.StatusBadRequest)
