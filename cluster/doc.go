@@ -15,6 +15,12 @@
 //     it is to be let go of.
 //   - [Engine.Check] compares records, pinset and nodes, and mends each difference.
 //
+// # Uploads
+//
+// What a client uploads is kept in this server's store under an attempt of its own ([Staging]) until its
+// request is pinned. Fetch sends it to the node of one peer before it asks for the pin: without a pin, so that
+// nothing is in the pinset without a request.
+//
 // # Peers that do not answer
 //
 // Each peer is asked alone, for what it knows by itself. The cluster's own answers for all peers

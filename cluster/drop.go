@@ -18,8 +18,11 @@ func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !d.CID().Defined() {
-		return nil // it is not known; Check finds what the pinset has and no record
+	if !d.CID().Defined() { // it is an upload's, or not known: Check finds what the pinset has and no record
+		if e.cfg.Staging == nil {
+			return nil
+		}
+		return e.cfg.Staging.Drop(ctx, a)
 	}
 	unlock, err := e.lock(ctx, d)
 	if err != nil {

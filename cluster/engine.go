@@ -67,6 +67,8 @@ type Config struct {
 	Delegates []string
 	// AllowOrigin reports whether the nodes may be told to connect to an origin. Nil allows all.
 	AllowOrigin func(o pin.Origin) bool
+	// Staging keeps uploads until the nodes have them. Nil takes none.
+	Staging Staging
 	// Journal remembers what was let go of until no node has it. Nil remembers nothing.
 	Journal datastore.Datastore
 	Logger  *slog.Logger
@@ -93,6 +95,7 @@ type Engine struct {
 	known    known
 	posts    posts
 	journal  journal
+	lastRoom lastRoom
 	heirs    atomic.Pointer[[]string]
 	life     atomic.Pointer[Life]
 	check    checker
@@ -350,9 +353,41 @@ func (e *Engine) freespace(ctx context.Context) (map[string]uint64, error) {
 	return room, err
 }
 
+// roomAge is how old an answer about some bytes may be: an upload asks before each block. Each peer
+// measures its room every 15 s or so.
+const roomAge = time.Second
+
+// lastRoom is what freespace last gave.
+type lastRoom struct {
+	mu   sync.Mutex
+	at   time.Time
+	room map[string]uint64
+}
+
+// recent gives the room of the last moments, or reads it.
+func (l *lastRoom) recent(read func() (map[string]uint64, error)) (map[string]uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) < roomAge {
+		return l.room, nil
+	}
+	room, err := read()
+	if err == nil {
+		l.at, l.room = time.Now(), room
+	}
+	return room, err
+}
+
 // Room implements [pin.Engine].
 func (e *Engine) Room(ctx context.Context, bytes uint64) error {
-	room, err := e.freespace(ctx)
+	read := func() (map[string]uint64, error) { return e.freespace(ctx) }
+	var room map[string]uint64
+	var err error
+	if bytes > 0 {
+		room, err = e.lastRoom.recent(read)
+	} else {
+		room, err = read()
+	}
 	if err != nil {
 		return err
 	}
@@ -376,8 +411,3 @@ func (e *Engine) Withdraw(pin.DAG) {}
 
 // Announced implements [pin.Engine].
 func (e *Engine) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false }
-
-// Upload implements [pin.Engine]: no upload passes through this server.
-func (e *Engine) Upload(context.Context, pin.Limits) (pin.Intake, error) {
-	return nil, pin.ErrUnsupported
-}

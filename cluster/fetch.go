@@ -25,7 +25,7 @@ const (
 )
 
 // Fetch implements [pin.Engine]: it asks the cluster for the DAG, and waits until enough peers
-// have it. It needs no slot: the nodes do the work.
+// have it. What was uploaded here is sent to a node before that. It needs no slot: the nodes do the work.
 func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if err := ctx.Err(); err != nil {
 		return pin.Totals{}, err
@@ -33,6 +33,9 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	w, err := e.want(ctx, j.DAG, j.Attempt, j.Origins)
 	if err != nil {
 		return pin.Totals{}, err
+	}
+	if w.first, err = e.deliver(ctx, j); err != nil {
+		return pin.Totals{}, endedBy(ctx, err)
 	}
 	f := &fetch{e: e, job: j, want: w}
 	e.fetching.Add(1)
@@ -215,7 +218,7 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 // postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
-	q := e.optionsFor(w, now, nil)
+	q := e.optionsFor(w, now, w.first)
 	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
 	is, err = p.post(ctx, w.dag.CID(), q)
 	if badOptions(err) && q.Has("origins") {

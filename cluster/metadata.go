@@ -54,6 +54,7 @@ type wanted struct {
 	meta        map[string]string // of the newest request
 	refs        []ref             // the newest first, at most maxRequests
 	origins     []pin.Origin
+	first       []string // IDs of the peers that are to have it before others
 }
 
 // ref is a request, as the pinset has it.

@@ -85,7 +85,12 @@ type call struct {
 
 // do makes a request. The caller closes the body. An error that is no *refusal says that the peer
 // is away.
-func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
+func (p *peer) do(ctx context.Context, c call) (*http.Response, error) {
+	return p.doWith(ctx, c, "", http.NoBody)
+}
+
+// doWith is do with a body, whose Content-Type is kind; "" if there is none.
+func (p *peer) doWith(ctx context.Context, c call, kind string, body io.Reader) (_ *http.Response, err error) {
 	what := c.method + " " + c.path
 	defer func() {
 		if _, ok := errors.AsType[*refusal](err); err == nil || ok {
@@ -100,9 +105,12 @@ func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
 	if len(c.query) > 0 {
 		u += "?" + c.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, c.method, u, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, c.method, u, body)
 	if err != nil {
 		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
 	}
 	if p.username != "" || p.password != "" {
 		req.SetBasicAuth(p.username, p.password)

@@ -14,12 +14,13 @@ type Node struct {
 	c      *Cluster
 	server *httptest.Server
 	pins   map[string]struct{}
-	down   bool // it refuses what its peer asks
+	loose  map[string][]byte // blocks that no pin has, by hash
+	down   bool              // it refuses what its peer asks
 	agent  string
 }
 
 func newNode(c *Cluster, i int) *Node {
-	n := &Node{ID: fmt.Sprintf("12D3KooWnode%d", i), c: c, pins: make(map[string]struct{}), agent: "holdfast/1"}
+	n := &Node{ID: fmt.Sprintf("12D3KooWnode%d", i), c: c, pins: make(map[string]struct{}), loose: make(map[string][]byte), agent: "holdfast/1"}
 	n.server = httptest.NewServer(http.HandlerFunc(n.serve))
 	return n
 }
@@ -71,6 +72,13 @@ func (n *Node) Forget(cid string) {
 	n.c.mu.Lock()
 	defer n.c.mu.Unlock()
 	delete(n.pins, cid)
+}
+
+// Block gives a block that was put to the node, by its hash; nil if it was not.
+func (n *Node) Block(hash string) []byte {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	return n.loose[hash]
 }
 
 func (n *Node) remove(cid string) { delete(n.pins, cid) }

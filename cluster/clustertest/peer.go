@@ -2,13 +2,19 @@ package clustertest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	car "github.com/ipld/go-car/v2"
 )
 
 // Peer is a peer of the cluster.
@@ -244,6 +250,7 @@ func (p *Peer) mux() *http.ServeMux {
 	on("POST /pins/{cid}", p.servePin)
 	on("DELETE /pins/{cid}", p.serveUnpin)
 	on("POST /pins/{cid}/recover", p.serveRecover)
+	m.HandleFunc("POST /add", p.serveAdd)
 	return m
 }
 
@@ -376,4 +383,61 @@ func (p *Peer) serveRecover(w http.ResponseWriter, r *http.Request) {
 	delete(p.ops, cid)
 	p.hear(cid)
 	p.send(w, p.status(cid))
+}
+
+// serveAdd takes a CAR of raw blocks, and puts them to the peer's node, without a pin. It takes them all
+// or, if the node refuses, none.
+func (p *Peer) serveAdd(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("format") != "car" || q.Get("local") != "true" || q.Get("no-pin") != "true" || q.Get("stream-channels") != "false" {
+		p.fail(w, http.StatusBadRequest, "the fake takes CARs for its own node alone, without a pin")
+		return
+	}
+	file, _, err := r.FormFile("file")
+	if err != nil {
+		p.fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	defer file.Close()
+	in, err := car.NewBlockReader(file) // it compares hashes
+	if err != nil {
+		p.fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	var loose []blocks.Block
+	for {
+		b, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && (b.Cid().Type() != cid.Raw || len(loose) > 0 && b.Cid().Prefix() != loose[0].Cid().Prefix()) {
+			err = fmt.Errorf("the node would take block %s for another", b.Cid())
+		}
+		if err != nil {
+			p.fail(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		loose = append(loose, b)
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.Node.down || p.full {
+		p.fail(w, http.StatusInternalServerError, "there were errors adding blocks: the node refuses them")
+		return
+	}
+	root := in.Roots[0].String()
+	is := p.c.network[root]
+	for _, b := range loose {
+		if hash := string(b.Cid().Hash()); p.Node.loose[hash] == nil {
+			p.Node.loose[hash] = b.RawData()
+			is.Blocks++
+			is.Bytes += uint64(len(b.RawData()))
+		}
+	}
+	is.All = true // the others fetch from this node
+	p.c.network[root] = is
+	for _, o := range p.c.peers {
+		o.try()
+	}
+	p.send(w, []any{})
 }

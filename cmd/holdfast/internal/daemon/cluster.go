@@ -86,6 +86,7 @@ func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
 		return nil, err
 	}
 	c.Instance, c.Journal, c.Logger = p.core.front, ds, p.Log
+	c.Staging = &staging{store: p.core.store, denials: p.denials, dir: p.Data.File(datadir.TempDirName), log: p.Log}
 	c.NewLife = func() (cluster.Life, error) { return newLife(life, newest) }
 	c.Account = accountReplication{p.core.auth}.of
 	if !p.Config.Node.AllowPrivateAddresses {
