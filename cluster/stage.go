@@ -169,7 +169,7 @@ func (e *Engine) sendCAR(ctx context.Context, p *peer, root cid.Cid, like cid.Pr
 		return nil, failed
 	}
 	if err == nil && !whole {
-		return nil, fmt.Errorf("POST /add at cluster peer %s: %w: it answers before it has read all", p.host, errNoPeer)
+		return nil, &peerError{"POST /add", p.host, fmt.Errorf("%w: it answers before it has read all", errNoPeer)}
 	}
 	return others, err
 }

@@ -30,6 +30,7 @@ type Peer struct {
 	asked  chan struct{}    // has an entry for each request that met it hanging
 	ops    map[string]*op   // what it pins and unpins
 	answer http.HandlerFunc // in the place of its own; nil is none
+	other  map[string]*Pin  // what its pinset has that differs from that of the others; nil is that it has not
 }
 
 // op is what a peer does about a CID.
@@ -134,11 +135,50 @@ func (p *Peer) Answer(h http.HandlerFunc) {
 	p.answer = h
 }
 
+// Wrap has something stand before the peer, and pass on what it likes.
+func (p *Peer) Wrap(h func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc)) {
+	p.Answer(func(w http.ResponseWriter, r *http.Request) { h(w, r, p.mux().ServeHTTP) })
+}
+
 // Fail makes a pin of this peer fail with a reason.
 func (p *Peer) Fail(cid, reason string) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	p.ops[cid] = &op{status: "pin_error", reason: reason, since: time.Now(), tries: 1}
+}
+
+// Differ makes the peer's pinset differ from that of the others, until a change of the CID comes: it has is
+// there, or nothing if that is nil.
+func (p *Peer) Differ(cid string, is *Pin) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.other == nil {
+		p.other = make(map[string]*Pin)
+	}
+	p.other[cid] = is
+}
+
+// Knows is what the peer's pinset has of a CID; nil is nothing.
+func (p *Peer) Knows(cid string) *Pin {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return p.knows(cid)
+}
+
+// knows is what the peer's pinset has of a CID.
+func (p *Peer) knows(cid string) *Pin {
+	if is, differs := p.other[cid]; differs {
+		return is
+	}
+	return p.c.pinset[cid]
+}
+
+// Recover has the peer try again what failed.
+func (p *Peer) Recover(cid string) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	delete(p.ops, cid)
+	p.hear(cid)
 }
 
 func (p *Peer) away() bool { return p.server == nil || p.hung != nil }
@@ -259,10 +299,11 @@ func (p *Peer) serveID(w http.ResponseWriter, _ *http.Request) {
 	for _, o := range p.c.peers {
 		members = append(members, o.ID)
 	}
-	p.send(w, map[string]any{
-		"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members,
-		"ipfs": map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}},
-	})
+	node := map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}, "error": ""}
+	if p.Node.down {
+		node = map[string]any{"id": "", "addresses": nil, "error": "the node does not answer"}
+	}
+	p.send(w, map[string]any{"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members, "ipfs": node})
 }
 
 func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
@@ -278,14 +319,21 @@ func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveAllocations(w http.ResponseWriter, _ *http.Request) {
 	var all []*Pin
-	for _, pin := range p.c.pinset {
-		all = append(all, pin)
+	for cid := range p.c.pinset {
+		if is := p.knows(cid); is != nil {
+			all = append(all, is)
+		}
+	}
+	for cid, is := range p.other {
+		if is != nil && p.c.pinset[cid] == nil {
+			all = append(all, is)
+		}
 	}
 	list(w, all)
 }
 
 func (p *Peer) serveAllocation(w http.ResponseWriter, r *http.Request) {
-	if pin := p.c.pinset[r.PathValue("cid")]; pin != nil {
+	if pin := p.knows(r.PathValue("cid")); pin != nil {
 		p.send(w, pin)
 		return
 	}
@@ -365,7 +413,7 @@ func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveUnpin(w http.ResponseWriter, r *http.Request) {
 	cid := r.PathValue("cid")
-	pin := p.c.pinset[cid]
+	pin := p.knows(cid)
 	if pin == nil {
 		p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
 		return
