@@ -28,7 +28,7 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
-test-clients: ## the API with clients that generators make of its description, with those that people use, and by a page in a browser; needs npm and Chromium, not part of CI
+test-clients: ## the API with clients that generators make of its description, with those that people use, by its compliance suite, and by a page in a browser; needs npm and Chromium, not part of CI
 	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
 
 test-gateway: ## the gateway beside Kubo's, and websites in a browser by subdomain and by path; needs Chromium, not part of CI
@@ -53,7 +53,7 @@ test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
 	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
 
-test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions; the first run builds ipfs-cluster (some minutes); ARGS=-mixed has a Kubo in each cluster of three; not part of CI
+test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions, and the compliance suite over a front, which needs npm; the first run builds ipfs-cluster (some minutes); ARGS=-mixed has a Kubo in each cluster of three; not part of CI
 	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster $(ARGS)
 
 month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, some hours; ARGS='-month-seed N' repeats one; not part of CI

@@ -32,6 +32,8 @@ type ClusterPeer struct {
 	Version string `json:"version,omitempty"`
 	Away    string `json:"away,omitempty"` // why it does not answer
 	Node    string `json:"node,omitempty"` // the ID of its node
+	// NodeAway is why its node does not answer the peer.
+	NodeAway string `json:"node_away,omitempty"`
 	// Sizes says whether the node tells how large DAGs are.
 	Sizes bool   `json:"sizes"`
 	Room  uint64 `json:"room"` // bytes; 0 is none, or not known

@@ -90,6 +90,7 @@ type AnnouncingCondition struct {
 type BackupCondition struct {
 	Last   time.Time `json:"last,omitzero"` // of the last good one; zero: none is known
 	Failed bool      `json:"failed"`        // the last one
+	Old    bool      `json:"old"`           // by backup.every there should be a newer one
 }
 
 // Support is what helps to find a fault.

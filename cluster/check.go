@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -66,11 +67,15 @@ type checker struct {
 	last  Report
 	total Report // found and mended since the start
 	below map[pin.DAG]time.Time
+	// forgotten is since when a peer is known not to have a pin in its pinset that others have.
+	forgotten map[copyAt]time.Time
+	began     int // how many checks began; only the one that runs uses it
 }
 
 func (c *checker) init() {
 	c.running = make(chan struct{}, 1)
 	c.below = make(map[pin.DAG]time.Time)
+	c.forgotten = make(map[copyAt]time.Time)
 	c.total.Found, c.total.Mended = make(map[string]uint64), make(map[string]uint64)
 }
 
@@ -81,6 +86,8 @@ type round struct {
 	tell   func(Difference)
 	report Report
 
+	key     pin.DAG // by which the peer is chosen whose pinset is read: by chance, anew for each check
+	lister  *peer   // that peer
 	pinset  hashes
 	there   map[string]*hashes // by the ID of a peer: what its node has; nil if that is not known
 	lacks   map[string]*hashes // by the ID of a peer: what it says that it has not pinned
@@ -92,6 +99,7 @@ type round struct {
 	orphans []pin.DAG
 	few     []pin.DAG
 	newest  pin.Attempt // of this server's in the pinset
+	older   bool        // the pinset has a request of this server that its records never had
 	lost    []copyAt
 	strays  []copyAt
 	started time.Time // when it last rested
@@ -119,6 +127,8 @@ func (e *Engine) Check(ctx context.Context, repair bool, tell func(Difference)) 
 		there: make(map[string]*hashes), lacks: make(map[string]*hashes), away: make(map[string]string), below: make(map[pin.DAG]time.Time),
 		report: Report{Began: time.Now(), Found: make(map[string]uint64), Mended: make(map[string]uint64)},
 	}
+	e.check.began++
+	r.key = pin.DAG(strconv.Itoa(e.check.began))
 	err := r.run(ctx)
 	r.report.Ended = time.Now()
 	e.check.mu.Lock()
@@ -208,6 +218,7 @@ func (e *Engine) Run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	failing := false
+	var unread []string
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,6 +242,11 @@ func (e *Engine) Run(ctx context.Context, every time.Duration) {
 			e.log.Warn("the cluster cannot be compared with the records", "err", err)
 		case err == nil:
 			e.log.Debug("records and cluster were compared", "pins", report.Pins, "ours", report.Ours, "unread", report.Unread)
+			if len(report.Unread) > 0 && !slices.Equal(report.Unread, unread) {
+				e.log.Warn("the copies of some peers or nodes cannot be compared", "unread", report.Unread,
+					"hint", "`holdfast cluster status` says how the peers are; cluster.nodes has the URLs of their nodes")
+			}
+			unread = report.Unread
 		}
 		failing = err != nil
 	}

@@ -154,7 +154,7 @@ func TestCheckOlderRecords(t *testing.T) {
 	life := "first"
 	f := newFront(t, 3, func(c *Config) {
 		c.Life.Name = life
-		c.NewLife = func() (Life, error) { life = "second"; return Life{Name: life}, nil }
+		c.NewLife = func(time.Time) (Life, error) { life = "second"; return Life{Name: life}, nil }
 	})
 	r, j := f.pinned(alice, 1, nil)
 	left := *f.c.Get(f.cid(1))
@@ -224,25 +224,6 @@ func TestCheckStrayIsTheOnlyCopy(t *testing.T) {
 	f.mends("stray 1")
 	if n := f.c.Copies(f.cid(1)); n != 2 {
 		t.Errorf("there are %d copies", n)
-	}
-}
-
-// Whoever is told of a difference may be slow, and holds up no pin.
-func TestCheckTellsWithoutLock(t *testing.T) {
-	f := newFront(t, 3, nil)
-	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
-	f.c.Peer(2).Node.Add(f.cid(1))
-	told := 0
-	_, err := f.engine.Check(t.Context(), true, func(Difference) {
-		told++
-		for _, l := range f.engine.locks {
-			if len(l) > 0 {
-				t.Error("a lock is held meanwhile")
-			}
-		}
-	})
-	if err != nil || told != 1 {
-		t.Errorf("%d differences, %v", told, err)
 	}
 }
 

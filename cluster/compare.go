@@ -42,7 +42,7 @@ func (r *round) readPeers(ctx context.Context) (err error) {
 			r.unread(id, shortID(id), errors.New("cluster.peers does not have its URL"))
 			continue
 		}
-		if _, err := p.state(); err != nil {
+		if err := p.keepsNone(); err != nil {
 			r.unread(id, p.name(), err)
 			continue
 		}
@@ -54,6 +54,9 @@ func (r *round) readPeers(ctx context.Context) (err error) {
 				}
 				r.unread(id, p.name(), err)
 				break
+			}
+			if s.Peers[id].Status == isUnpinError { // it did not end what it has
+				continue
 			}
 			if c, err := cid.Decode(s.CID); err == nil {
 				lacks.add(c)
@@ -74,7 +77,8 @@ func (r *round) unread(id, name string, why error) {
 // readPinset calls see with each pin, after begin. If a peer ends the list early, another one
 // begins anew.
 func (r *round) readPinset(ctx context.Context, begin func(), see func(context.Context, cid.Cid, *pinInfo) error) error {
-	return r.e.each(ctx, "", func(p *peer) error {
+	return r.e.each(ctx, r.key, func(p *peer) error {
+		r.lister = p
 		begin()
 		for is, err := range p.allocations(ctx) {
 			if err != nil {
@@ -82,7 +86,7 @@ func (r *round) readPinset(ctx context.Context, begin func(), see func(context.C
 			}
 			c, err := cid.Decode(is.CID)
 			if err != nil {
-				return fmt.Errorf("the pinset at cluster peer %s: CID %q: %w", p.host, is.CID, err)
+				return &peerError{"GET /allocations", p.host, fmt.Errorf("%w: the CID %q: %w", errNoPeer, oneLine(is.CID), err)}
 			}
 			if err := see(ctx, c, &is); err != nil {
 				return err
@@ -110,6 +114,9 @@ func (r *round) seePin(ctx context.Context, c cid.Cid, is *pinInfo) error {
 		r.report.Ours++
 		if r.e.isOwnLife(is.Metadata) {
 			r.newest = max(r.newest, ours)
+			if err := r.seeAge(ctx, d, is, ours, held); err != nil {
+				return err
+			}
 		}
 	}
 	switch {
@@ -129,15 +136,41 @@ func (r *round) seePin(ctx context.Context, c cid.Cid, is *pinInfo) error {
 	return nil
 }
 
-// checkAge looks whether the pinset has attempts of this server that its records never made: then
-// the directory is a copy from before. What was pinned since has no record, and is not to be removed
-// for that.
-func (r *round) checkAge(ctx context.Context) error {
-	last, err := r.e.records.LastAttempt(ctx)
-	if err != nil || r.newest <= last || r.e.cfg.NewLife == nil {
+// seeAge looks whether a pin of this server has a request that its records never had, although it was made
+// before they were opened. Attempts alone do not show that: since then the records have made some with the
+// same numbers.
+func (r *round) seeAge(ctx context.Context, d pin.DAG, is *pinInfo, a pin.Attempt, held bool) error {
+	if r.older || !held && a <= r.e.began.attempt { // what is let go of may have been removed with its account
+		return nil
+	}
+	var missed []string
+	for _, s := range strings.Fields(is.Metadata[requestsPrefix+r.e.cfg.Instance]) {
+		_, request, _ := strings.Cut(s, ".")
+		if id := longUUID(request); r.e.began.missed(id) {
+			missed = append(missed, id)
+		}
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	has, err := r.e.records.RequestsFor(ctx, d, maxRequests)
+	if err != nil {
 		return err
 	}
-	life, err := r.e.cfg.NewLife()
+	r.older = slices.ContainsFunc(missed, func(id string) bool {
+		return !slices.ContainsFunc(has, func(r pin.Request) bool { return r.ID == id })
+	})
+	return nil
+}
+
+// checkAge looks whether the pinset has what the records of this server never had: then the directory is
+// a copy from before. What was pinned since has no record, and is not to be removed for that.
+func (r *round) checkAge(ctx context.Context) error {
+	last, err := r.e.records.LastAttempt(ctx)
+	if err != nil || r.newest <= last && !r.older || r.e.cfg.NewLife == nil {
+		return err
+	}
+	life, err := r.e.cfg.NewLife(r.e.began.at)
 	if err != nil {
 		return err
 	}
@@ -153,7 +186,7 @@ func (e *Engine) isOutdated(is *pinInfo, w wanted) bool {
 	if !e.isAsWanted(is, w) {
 		return true
 	}
-	q := e.optionsFor(w, is, nil)
+	q := e.optionsFor(w, is)
 	var has, wants []string
 	for _, prefix := range []string{requestsPrefix, unknownPrefix} {
 		key := prefix + e.cfg.Instance
@@ -205,6 +238,9 @@ func (r *round) readNodes(ctx context.Context) error {
 	}
 	if whole && len(r.there) > 0 {
 		r.e.journal.settled(ctx, journal, func(d pin.DAG) bool {
+			if r.pinset.has(d.CID()) { // a node may be fetching it, which no list has
+				return false
+			}
 			for _, t := range r.there {
 				if t.has(d.CID()) {
 					return false

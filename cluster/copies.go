@@ -67,7 +67,7 @@ func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin
 			unknown = append(unknown, id)
 			continue
 		}
-		if _, err := p.state(); err != nil {
+		if err := p.keepsNone(); err != nil {
 			all = append(all, copyOf{peer: id, name: p.name(), err: err})
 			continue
 		}
@@ -93,7 +93,7 @@ func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin
 }
 
 func (e *Engine) askOne(ctx context.Context, p *peer, id string, c cid.Cid) copyOf {
-	s, of, _, err := p.status(ctx, c)
+	s, of, err := p.status(ctx, id, c)
 	one := copyOf{peer: id, name: p.name(), err: err}
 	if err == nil {
 		one.status, one.reason, one.node, one.since, one.tries = s.Status, s.Error, s.Node, s.Since, s.Attempts
@@ -131,6 +131,8 @@ func (all copies) text(a pin.Attempt, r pin.Replication) string {
 		switch {
 		case c.here(a):
 			have = append(have, c.name)
+		case errors.Is(c.err, errNodeAway):
+			rest = append(rest, "the node of "+c.name+" does not answer")
 		case c.err != nil:
 			rest = append(rest, c.name+" does not answer")
 		case c.status == isPinned, c.status == isUnpinned, c.status == isRemote:
@@ -163,8 +165,9 @@ func oneLine(s string) string {
 
 // known is what was last seen of the copies of some DAGs, for descriptions of pins.
 type known struct {
-	mu  sync.Mutex
-	all map[pin.DAG]seenCopies
+	mu    sync.Mutex
+	all   map[pin.DAG]seenCopies
+	looks int // that are under way
 }
 
 type seenCopies struct {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ import (
 const (
 	// askTime is how long a description may wait for the peers. A peer that hangs must not be felt.
 	askTime = 20 * time.Millisecond
+	// maxLooks is how many DAGs are looked at for descriptions at the same time: those of more are from
+	// memory. It is as many as there are connections to a peer, of which fetches have to have some.
+	maxLooks = 32
 	// fresh is how long what was seen of the copies counts as what is.
 	fresh = 2 * time.Second
 )
@@ -52,6 +56,8 @@ func (e *Engine) Describe(ctx context.Context, r pin.Request, ask bool, info map
 		switch {
 		case c.here(seen.attempt):
 			have = append(have, c.name)
+		case errors.Is(c.err, errNodeAway):
+			missing = append(missing, c.name+": "+errNodeAway.Error())
 		case c.err != nil:
 			missing = append(missing, c.name+": does not answer")
 		default:
@@ -77,7 +83,7 @@ func holdsItself(c cid.Cid) bool {
 }
 
 // lookAgain looks for the copies of a DAG, unless that is under way already. What it returns is
-// closed when they were seen.
+// closed when they were seen; it is nil if too many looks are under way.
 func (e *Engine) lookAgain(d pin.DAG) <-chan struct{} {
 	e.known.mu.Lock()
 	defer e.known.mu.Unlock()
@@ -85,6 +91,10 @@ func (e *Engine) lookAgain(d pin.DAG) <-chan struct{} {
 	if seen.asking != nil {
 		return seen.asking
 	}
+	if e.known.looks >= maxLooks {
+		return nil
+	}
+	e.known.looks++
 	done := make(chan struct{})
 	seen.asking = done
 	e.known.all[d] = seen
@@ -93,10 +103,10 @@ func (e *Engine) lookAgain(d pin.DAG) <-chan struct{} {
 		w, all, ok := e.see(e.ctx, d)
 		if ok {
 			e.known.put(d, w.attempt, w.replication, all)
-			return
 		}
 		e.known.mu.Lock()
 		defer e.known.mu.Unlock()
+		e.known.looks--
 		switch seen := e.known.all[d]; {
 		case seen.asking != done:
 		case seen.at.IsZero(): // nothing was ever seen of it

@@ -139,10 +139,10 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) er
 			return err
 		}
 		if !slices.Contains(is.Allocations, from) {
-			if e.isAsWanted(is, w) {
-				return nil
+			if e.isAsWanted(is, w) || len(e.keepsWithout(ctx, is, w)) > 0 {
+				return nil // a check sees to the number of copies
 			}
-			_, err := e.replace(ctx, w, nil)
+			_, err := e.replace(ctx, w)
 			return err
 		}
 		others := e.ask(ctx, d, is.Allocations, a, 0).countBut(a, from)
@@ -160,7 +160,8 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) er
 			// One copy less. Which one goes is the cluster's choice.
 			w.replication.Max = max(w.replication.Min, len(is.Allocations)-1)
 		}
-		posted, err := e.replace(ctx, w, e.membersBut(from, is.Allocations))
+		w.first = e.membersBut(from, is.Allocations)
+		posted, err := e.replace(ctx, w)
 		if err != nil || posted == nil {
 			return err
 		}
@@ -213,8 +214,8 @@ func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, post
 		if err != nil {
 			return err
 		}
-		if is == nil {
-			return errors.New("it is not in the pinset any more")
+		if is == nil { // the next round looks whether it was unpinned
+			return nil
 		}
 		var all copies
 		if is.Min == posted.Min && is.Max == posted.Max {

@@ -18,8 +18,11 @@ func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !d.CID().Defined() {
-		return nil // it is not known; Check finds what the pinset has and no record
+	if !d.CID().Defined() { // it is an upload's, or not known: Check finds what the pinset has and no record
+		if e.cfg.Staging == nil {
+			return nil
+		}
+		return e.cfg.Staging.Drop(ctx, a)
 	}
 	unlock, err := e.lock(ctx, d)
 	if err != nil {
@@ -59,32 +62,34 @@ func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
 // pin was asked for and has not appeared there yet.
 func (e *Engine) letGo(ctx context.Context, d pin.DAG, a pin.Attempt) (gone bool, err error) {
 	err = e.each(ctx, d, func(p *peer) error {
-		is, err := p.allocation(ctx, d.CID())
-		if err != nil {
-			return err
-		}
-		if is == nil {
-			gone = !e.settles(d, a, is)
-			return nil
-		}
-		switch at := e.attemptIn(is.Metadata); {
-		case at == 0: // others made it
-			gone = !e.settles(d, a, is)
-			return nil
-		case at > a: // it is a later attempt's
-			gone = true
-			return nil
-		}
-		gone = true
-		q, remove := e.optionsWithout(is)
-		if remove {
-			return p.remove(ctx, d.CID())
-		}
-		_, err = p.post(ctx, d.CID(), q)
+		gone, err = e.letGoAt(ctx, p, d, a)
 		return err
 	})
 	if err == nil && gone {
 		e.posts.forget(d)
 	}
 	return gone, err
+}
+
+// letGoAt is letGo by one peer.
+func (e *Engine) letGoAt(ctx context.Context, p *peer, d pin.DAG, a pin.Attempt) (gone bool, err error) {
+	is, err := p.allocation(ctx, d.CID())
+	if err != nil {
+		return false, err
+	}
+	if is == nil {
+		return !e.settles(d, a, is), nil
+	}
+	switch at := e.attemptIn(is.Metadata); {
+	case at == 0: // others made it
+		return !e.settles(d, a, is), nil
+	case at > a: // it is a later attempt's
+		return true, nil
+	}
+	q, remove := e.optionsWithout(is)
+	if remove {
+		return true, p.remove(ctx, d.CID())
+	}
+	_, err = p.post(ctx, d.CID(), q)
+	return true, err
 }

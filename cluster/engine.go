@@ -33,6 +33,8 @@ type Records interface {
 	RequestsFor(ctx context.Context, d pin.DAG, limit int) ([]pin.Request, error)
 	// LastAttempt is the highest number that an attempt can have by now.
 	LastAttempt(ctx context.Context) (pin.Attempt, error)
+	// NewestRequest is when the newest request was made that there ever was; zero if there was none.
+	NewestRequest(ctx context.Context) (time.Time, error)
 }
 
 // Config says where the cluster is, and what is wanted of it.
@@ -52,9 +54,10 @@ type Config struct {
 	// Life is that of the records. A restored backup does not have it: what was asked for in another
 	// life is not removed for want of a record.
 	Life Life
-	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
-	// are older than it: then Life was copied with them. Nil gives none.
-	NewLife func() (Life, error)
+	// NewLife makes another Life, with what the records had when the engine was made and with that Since,
+	// and keeps it. It is called when the pinset shows that the records are older than it: then Life was
+	// copied with them. Nil gives none.
+	NewLife func(since time.Time) (Life, error)
 	// Heirs is what [Engine.Inherit] last gave: the instances of servers that were lost and whose
 	// requests this one took over, with the ID of an account after it, or without one for all of it.
 	Heirs []string
@@ -67,6 +70,8 @@ type Config struct {
 	Delegates []string
 	// AllowOrigin reports whether the nodes may be told to connect to an origin. Nil allows all.
 	AllowOrigin func(o pin.Origin) bool
+	// Staging keeps uploads until the nodes have them. Nil takes none.
+	Staging Staging
 	// Journal remembers what was let go of until no node has it. Nil remembers nothing.
 	Journal datastore.Datastore
 	Logger  *slog.Logger
@@ -93,8 +98,10 @@ type Engine struct {
 	known    known
 	posts    posts
 	journal  journal
+	lastRoom lastRoom
 	heirs    atomic.Pointer[[]string]
 	life     atomic.Pointer[Life]
+	began    began
 	check    checker
 	fetching atomic.Int64 // calls of Fetch that are under way
 	moving   sync.Map     // has the [pin.DAG]s that a drain moves at present
@@ -110,9 +117,6 @@ var (
 )
 
 const (
-	// maxConns is how many connections there may be to one peer: enough for 1,000 short calls a
-	// second, and few files.
-	maxConns = 64
 	// firstLook is how long New waits for the peers.
 	firstLook = 3 * time.Second
 )
@@ -132,6 +136,10 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		e.journal.ds = cfg.Journal
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	var err error
+	if e.began, err = beginningOf(ctx, records); err != nil {
+		return nil, err
+	}
 	client := newHTTPClient(cfg)
 	for _, base := range cfg.Peers {
 		u, err := url.Parse(base)
@@ -140,7 +148,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		}
 		e.peers = append(e.peers, &peer{
 			base: strings.TrimRight(base, "/"), host: u.Host, username: cfg.Username, password: cfg.Password,
-			http: client, limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
+			http: client, turns: newTurns(), limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
 		})
 	}
 	for _, base := range cfg.Nodes {
@@ -181,7 +189,8 @@ func (c Config) withDefaults() Config {
 // is for those that the operator named.
 func newHTTPClient(cfg Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = maxConns, maxConns, 0
+	const conns = maxCalls + spareConns
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = conns, conns, 0
 	t.Proxy = nil // peers are on a network of their own
 	if cfg.Roots != nil {
 		t.TLSClientConfig = tlsWith(cfg.Roots)
@@ -278,6 +287,20 @@ func (e *Engine) nameOf(id string) string {
 	return shortID(id)
 }
 
+// isGone reports whether the copies of a peer are not waited for any more: it was away for too long, or
+// nobody knows it.
+func (e *Engine) isGone(id string) bool {
+	if p := e.byID(id); p != nil {
+		return p.awayFor() >= e.cfg.BelowFor
+	}
+	for _, p := range e.peers { // it may be one that did not answer since the start
+		if is, _ := p.state(); is.ID == "" {
+			return false
+		}
+	}
+	return !slices.Contains(e.members(), id)
+}
+
 // shortID is the end of an ID, where IDs differ.
 func shortID(id string) string {
 	const shown = 8
@@ -302,7 +325,7 @@ func (e *Engine) Reachable() error {
 
 // each calls fn with one peer after the other until one does what it is asked, beginning with the
 // one that is this DAG's: so what is read follows what was written. It returns the error of
-// a peer that refuses, and an [*pin.AwayError] if no peer answers.
+// a peer that refuses, an error of fn that is no peer's, and an [*pin.AwayError] if no peer answers.
 func (e *Engine) each(ctx context.Context, d pin.DAG, fn func(*peer) error) error {
 	first := int(maphash.String(e.seed, string(d)) % uint64(len(e.peers)))
 	var last error
@@ -315,7 +338,7 @@ func (e *Engine) each(ctx context.Context, d pin.DAG, fn func(*peer) error) erro
 			continue
 		}
 		err := fn(p)
-		if _, refused := errors.AsType[*refusal](err); err == nil || refused || ctx.Err() != nil {
+		if _, ofPeer := errors.AsType[*peerError](err); !ofPeer || ctx.Err() != nil {
 			return err
 		}
 		last = err
@@ -350,9 +373,41 @@ func (e *Engine) freespace(ctx context.Context) (map[string]uint64, error) {
 	return room, err
 }
 
+// roomAge is how old an answer about some bytes may be: an upload asks before each block. Each peer
+// measures its room every 15 s or so.
+const roomAge = time.Second
+
+// lastRoom is what freespace last gave.
+type lastRoom struct {
+	mu   sync.Mutex
+	at   time.Time
+	room map[string]uint64
+}
+
+// recent gives the room of the last moments, or reads it.
+func (l *lastRoom) recent(read func() (map[string]uint64, error)) (map[string]uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) < roomAge {
+		return l.room, nil
+	}
+	room, err := read()
+	if err == nil {
+		l.at, l.room = time.Now(), room
+	}
+	return room, err
+}
+
 // Room implements [pin.Engine].
 func (e *Engine) Room(ctx context.Context, bytes uint64) error {
-	room, err := e.freespace(ctx)
+	read := func() (map[string]uint64, error) { return e.freespace(ctx) }
+	var room map[string]uint64
+	var err error
+	if bytes > 0 {
+		room, err = e.lastRoom.recent(read)
+	} else {
+		room, err = read()
+	}
 	if err != nil {
 		return err
 	}
@@ -376,8 +431,3 @@ func (e *Engine) Withdraw(pin.DAG) {}
 
 // Announced implements [pin.Engine].
 func (e *Engine) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false }
-
-// Upload implements [pin.Engine]: no upload passes through this server.
-func (e *Engine) Upload(context.Context, pin.Limits) (pin.Intake, error) {
-	return nil, pin.ErrUnsupported
-}

@@ -22,6 +22,19 @@ func (e *refusal) Error() string {
 	return fmt.Sprintf("%s at cluster peer %s: %d: %s", e.call, e.peer, e.status, e.message)
 }
 
+// peerError is an error of a call that a peer did not do, or whose answer is none of a peer. Another
+// peer may do it.
+type peerError struct {
+	call string
+	peer string
+	err  error
+}
+
+func (e *peerError) Error() string {
+	return e.call + " at cluster peer " + e.peer + ": " + e.err.Error()
+}
+func (e *peerError) Unwrap() error { return e.err }
+
 // notThere reports whether a peer answered that the CID is not in its pinset.
 func notThere(err error) bool {
 	r, ok := errors.AsType[*refusal](err)
@@ -47,6 +60,8 @@ var (
 	errNoPeer = errors.New("what answers is no cluster peer")
 	// errCut: an answer ended before it was whole.
 	errCut = errors.New("the answer ends before it is whole")
+	// errNodeAway: a peer answers, and its node does not answer the peer.
+	errNodeAway = errors.New("its node does not answer")
 	// errSilent: a peer did not answer in time.
 	errSilent = errors.New("no answer in time")
 )
@@ -54,10 +69,15 @@ var (
 // away is what a user is shown while no peer does what a pin needs.
 func away(format string, a ...any) error { return &pin.AwayError{Reason: fmt.Sprintf(format, a...)} }
 
-// errAllAway is for a call that no peer answered.
+// errAllAway is for a call that no peer answered. A user is shown the [*pin.AwayError] in it alone, and
+// the log has why.
 func errAllAway(why error) error {
+	all := away("no peer of the cluster answers; it goes on when one does")
 	if errors.Is(why, errUnauthorized) {
-		return away("the cluster refuses this server, which its operator has to mend; it goes on then")
+		all = away("the cluster refuses this server, which its operator has to mend; it goes on then")
 	}
-	return away("no peer of the cluster answers; it goes on when one does")
+	if why == nil {
+		return all
+	}
+	return fmt.Errorf("%w (%w)", all, why)
 }

@@ -25,7 +25,7 @@ const (
 )
 
 // Fetch implements [pin.Engine]: it asks the cluster for the DAG, and waits until enough peers
-// have it. It needs no slot: the nodes do the work.
+// have it. What was uploaded here is sent to a node before that. It needs no slot: the nodes do the work.
 func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if err := ctx.Err(); err != nil {
 		return pin.Totals{}, err
@@ -33,6 +33,9 @@ func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	w, err := e.want(ctx, j.DAG, j.Attempt, j.Origins)
 	if err != nil {
 		return pin.Totals{}, err
+	}
+	if w.first, err = e.deliver(ctx, j); err != nil {
+		return pin.Totals{}, endedBy(ctx, err)
 	}
 	f := &fetch{e: e, job: j, want: w}
 	e.fetching.Add(1)
@@ -74,6 +77,7 @@ type fetch struct {
 	want  wanted
 	at    *pinInfo  // as the pinset has it, or will; nil before it was asked for
 	since time.Time // when it was last asked for
+	tried time.Time // when peers whose nodes lost it were last asked to try again
 	again bool      // a peer is away for too long: the pin is asked for although it is there
 	moved bool      // something changed since the last look
 	last  string    // what the last look found
@@ -87,6 +91,7 @@ func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err err
 			return totals, false, err
 		}
 		f.since, f.again = time.Now(), false
+		f.tried = f.since
 	}
 	min := f.want.replication.Min
 	all := f.e.ask(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min)
@@ -111,6 +116,7 @@ func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err err
 	f.moved, f.last = text != f.last, text
 	f.job.Progress.SetNote(text)
 	f.progress(ctx, all)
+	f.recover(ctx, all)
 	if f.unheard(all) {
 		f.at = nil
 	}
@@ -143,6 +149,22 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 	if most.Blocks > f.job.Progress.Blocks.Load() {
 		f.job.Progress.Set(most.Blocks, most.Bytes)
 		f.job.Progress.Received.Store(most.Blocks)
+	}
+}
+
+// recover has the peers try again whose nodes lost what they had, such as one that was replaced. By
+// themselves they do that every pin_recover_interval, 12 min.
+func (f *fetch) recover(ctx context.Context, all copies) {
+	if time.Since(f.tried) < f.e.cfg.HearWithin {
+		return
+	}
+	for _, c := range all {
+		if p := f.e.byID(c.peer); p != nil && c.status == isLost && c.attempt == f.want.attempt {
+			f.tried = time.Now()
+			if err := p.recover(ctx, f.want.dag.CID()); err != nil { // it is asked again
+				f.e.log.Debug("a peer is not asked to fetch what its node lost", "cid", f.want.dag, "err", err)
+			}
+		}
 	}
 }
 
@@ -200,7 +222,11 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 			is = now
 			return err
 		}
-		is, err = e.postWanted(ctx, p, w, now)
+		first := w
+		if now != nil { // none gives way before it is known which of them are there; then a check sees to that
+			first.replication.Max = max(w.replication.Max, len(now.Allocations))
+		}
+		is, err = e.postWanted(ctx, p, first, now)
 		return err
 	})
 	if tooFew(err) && e.isAsWanted(now, w) {
@@ -215,7 +241,7 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 // postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
-	q := e.optionsFor(w, now, nil)
+	q := e.optionsFor(w, now)
 	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
 	is, err = p.post(ctx, w.dag.CID(), q)
 	if badOptions(err) && q.Has("origins") {

@@ -186,6 +186,21 @@ func TestDeadPeerIsReplaced(t *testing.T) {
 	}
 }
 
+// A node that loses its copy before there are enough has it fetched again.
+func TestLostBeforeItIsPinned(t *testing.T) {
+	f := newFront(t, 2, func(c *Config) { c.HearWithin = 30 * time.Millisecond })
+	f.c.Peer(1).Node.SetDown(true)
+	_, j := f.ask(alice, 1, nil)
+	f.serve(1)
+	wait, _ := f.begin(j)
+	eventually(t, "one copy is there", func() bool { return f.c.Peer(0).Node.Has(f.cid(1)) })
+	f.c.Peer(0).Node.Forget(f.cid(1))
+	f.c.Peer(1).Node.SetDown(false)
+	if _, err := wait(); err != nil {
+		t.Errorf("it ends with %v: %s", err, j.Progress.Note())
+	}
+}
+
 // A peer that hangs delays neither a pin nor what is said of it.
 func TestHungPeer(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 2 * time.Second })
@@ -416,34 +431,6 @@ func TestCutList(t *testing.T) {
 				t.Errorf("%d objects, then %v", n, last)
 			}
 		})
-	}
-}
-
-// How large a DAG is comes from the nodes, or is not known.
-func TestSizes(t *testing.T) {
-	kubo := newFront(t, 3, nil)
-	for i := range 3 {
-		kubo.c.Peer(i).Node.BeKubo()
-	}
-	kubo.stop()
-	kubo.start()
-	if _, j := kubo.ask(alice, 1, nil); true {
-		kubo.serve(1)
-		if got := kubo.complete(j); got != kubo.totals(1) {
-			t.Errorf("over Kubos it has %+v", got)
-		}
-	}
-	none := newFront(t, 3, func(c *Config) { c.Nodes = nil })
-	r, j := none.ask(alice, 1, nil)
-	none.serve(1)
-	if got := none.complete(j); got != (pin.Totals{}) {
-		t.Errorf("nobody is asked, and it has %+v", got)
-	}
-	r.Status = pin.Pinned
-	info := pin.InfoOf(r)
-	none.engine.Describe(t.Context(), r, false, info)
-	if info["blocks"] != "" || info["bytes"] != "" || !strings.HasPrefix(info["size"], "not known") {
-		t.Errorf("of a size that is not known is said: %v", info)
 	}
 }
 

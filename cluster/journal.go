@@ -74,7 +74,7 @@ func (j journal) all(ctx context.Context) (all []pin.DAG, err error) {
 	return all, nil
 }
 
-// settled forgets those of some DAGs that no node has.
+// settled forgets those of some DAGs that are gone.
 func (j journal) settled(ctx context.Context, some []pin.DAG, gone func(pin.DAG) bool) {
 	for _, d := range some {
 		if gone(d) && j.ds.Delete(ctx, journalKey(d)) != nil {

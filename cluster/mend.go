@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -57,6 +58,15 @@ func (r *round) outcome(ctx context.Context, d Difference, err error) error {
 	return nil
 }
 
+// refused tells of a candidate that the cluster refuses to say anything of: the others are mended
+// nevertheless. Another error ends the check.
+func (r *round) refused(ctx context.Context, kind string, d pin.DAG, err error) error {
+	if _, ok := errors.AsType[*refusal](err); !ok {
+		return err
+	}
+	return r.outcome(ctx, Difference{Kind: kind, CID: d.String(), Text: "it seems so, and the cluster says nothing more of it"}, err)
+}
+
 // look reads a pin from the pinset, and what the records have of its DAG.
 func (r *round) look(ctx context.Context, d pin.DAG) (is *pinInfo, a pin.Attempt, complete, held bool, err error) {
 	if a, complete, held, err = r.e.records.Held(ctx, d); err != nil {
@@ -69,10 +79,13 @@ func (r *round) look(ctx context.Context, d pin.DAG) (is *pinInfo, a pin.Attempt
 func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
 	is, a, complete, held, err := r.look(ctx, d)
 	if err != nil {
-		return err
+		return r.refused(ctx, Missing, d, err)
 	}
-	if !held || !complete || r.e.settles(d, a, is) || is != nil && r.e.attemptIn(is.Metadata) == a {
+	if !held || !complete || r.e.settles(d, a, is) {
 		return nil
+	}
+	if is != nil && r.e.attemptIn(is.Metadata) == a {
+		return r.mendForgotten(ctx, d, a, is)
 	}
 	text := "it is pinned here, and the cluster was not asked for it or has lost that"
 	if is != nil {
@@ -84,11 +97,18 @@ func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
 	return r.outcome(ctx, Difference{Kind: Missing, CID: d.String(), Text: text, Mended: true}, err)
 }
 
-// post asks for what is wanted of a DAG, unless it is there so.
+// post asks for what is wanted of a DAG, unless it is there so. The peers whose nodes have it are to keep
+// it: a cluster that has lost its pinset does not know them, and would unpin it there and have others
+// fetch it.
 func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 	w, err := r.e.want(ctx, d, a, nil)
 	if err != nil {
 		return err
+	}
+	for id, there := range r.there {
+		if there.has(d.CID()) {
+			w.first = append(w.first, id)
+		}
 	}
 	_, err = r.e.place(ctx, w, false)
 	return err
@@ -101,13 +121,13 @@ func (r *round) again(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.e.replace(ctx, w, nil)
+	_, err = r.e.replace(ctx, w)
 	return err
 }
 
 // replace posts what is wanted, whatever is there, and gives what the cluster made of it; nil if
-// the DAG was let go of meanwhile. to are the peers that are to have it first.
-func (e *Engine) replace(ctx context.Context, w wanted, to []string) (posted *pinInfo, err error) {
+// the DAG was let go of meanwhile.
+func (e *Engine) replace(ctx context.Context, w wanted) (posted *pinInfo, err error) {
 	unlock, err := e.lock(ctx, w.dag)
 	if err != nil {
 		return nil, err
@@ -121,7 +141,7 @@ func (e *Engine) replace(ctx context.Context, w wanted, to []string) (posted *pi
 		if err != nil {
 			return err
 		}
-		q := e.optionsFor(w, is, to)
+		q := e.optionsFor(w, is)
 		e.note(w.dag, w.attempt, q)
 		posted, err = p.post(ctx, w.dag.CID(), q)
 		return err
@@ -135,7 +155,7 @@ func (e *Engine) replace(ctx context.Context, w wanted, to []string) (posted *pi
 func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 	is, a, complete, held, err := r.look(ctx, d)
 	if err != nil {
-		return err
+		return r.refused(ctx, Outdated, d, err)
 	}
 	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
 		return nil
@@ -155,23 +175,39 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 		text = fmt.Sprintf("the pinset has it in %s copies, and %s are wanted", pin.Replication{Min: is.Min, Max: is.Max}, w.replication)
 	}
 	diff := Difference{Kind: Outdated, CID: d.String(), Text: text}
-	for _, id := range is.Allocations {
-		if _, ok := r.room[id]; !ok { // asked again now, the cluster would take the copy from it
-			diff.Text += "; that waits until " + r.e.nameOf(id) + " has room or answers again"
-			return r.outcome(ctx, diff, nil)
-		}
+	if wait := r.holdsUp(is); wait != "" {
+		diff.Text += wait
+		return r.outcome(ctx, diff, nil)
+	}
+	if lack := r.e.keepsWithout(ctx, is, w); len(lack) > 0 {
+		diff.Text += "; that waits until " + strings.Join(lack, " and ") + " have it, since the cluster chooses which copies go"
+		return r.outcome(ctx, diff, ctx.Err())
 	}
 	if r.repair {
-		_, err = r.e.replace(ctx, w, nil)
+		_, err = r.e.replace(ctx, w)
 	}
 	diff.Mended = true
 	return r.outcome(ctx, diff, err)
 }
 
+// keepsWithout names the peers that are to have a pin and do not, if the pinset has it on more than are
+// wanted. Asked for fewer, the cluster could keep it on those alone.
+func (e *Engine) keepsWithout(ctx context.Context, is *pinInfo, w wanted) (lack []string) {
+	if len(is.Allocations) <= w.replication.With(was(is).replication).Max {
+		return nil
+	}
+	for _, c := range e.ask(ctx, w.dag, is.Allocations, w.attempt, 0) {
+		if !c.here(w.attempt) {
+			lack = append(lack, c.name)
+		}
+	}
+	return lack
+}
+
 func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
 	is, a, complete, held, err := r.look(ctx, d)
 	if err != nil {
-		return err
+		return r.refused(ctx, Few, d, err)
 	}
 	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
 		return nil
@@ -208,7 +244,7 @@ func (r *round) mendLost(ctx context.Context, at copyAt) error {
 	if p == nil || !p.answers() {
 		return nil
 	}
-	s, _, _, err := p.status(ctx, at.cid)
+	s, _, err := p.status(ctx, at.peer, at.cid)
 	if err != nil {
 		return ctx.Err()
 	}
@@ -226,24 +262,32 @@ func (r *round) mendLost(ctx context.Context, at copyAt) error {
 func (r *round) mendOrphan(ctx context.Context, d pin.DAG) error {
 	is, _, _, held, err := r.look(ctx, d)
 	if err != nil {
-		return err
+		return r.refused(ctx, Orphan, d, err)
+	}
+	diff := Difference{Kind: Orphan, CID: d.String()}
+	var only *peer
+	if !held && is == nil { // it may be that the peer whose pinset was read did not hear of the removal
+		only, diff.Peer = r.lister, r.lister.name()
+		if is, err = only.allocation(ctx, d.CID()); err != nil {
+			return ctx.Err() // it is away by now
+		}
 	}
 	if held || is == nil || r.e.attemptIn(is.Metadata) == 0 {
 		return nil
 	}
-	diff := Difference{Kind: Orphan, CID: d.String()}
 	if !r.e.isOwnLife(is.Metadata) {
 		diff.Text = "it was asked for before a backup was restored here, and no record has it: `holdfast cluster import` makes requests of it"
 		return r.outcome(ctx, diff, nil)
 	}
 	diff.Text, diff.Mended = "the pinset keeps it, and nothing here needs it any more", true
 	if r.repair {
-		err = r.removeOrphan(ctx, d, r.e.attemptIn(is.Metadata))
+		err = r.removeOrphan(ctx, d, r.e.attemptIn(is.Metadata), only)
 	}
 	return r.outcome(ctx, diff, err)
 }
 
-func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) error {
+// removeOrphan lets go of a DAG that nothing holds: at one peer, unless that is nil.
+func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt, at *peer) error {
 	unlock, err := r.e.lock(ctx, d)
 	if err != nil {
 		return err
@@ -252,14 +296,21 @@ func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) erro
 	if _, _, held, err := r.e.records.Held(ctx, d); err != nil || held {
 		return err
 	}
-	_, err = r.e.letGo(ctx, d, a)
+	if at != nil {
+		_, err = r.e.letGoAt(ctx, at, d, a)
+	} else {
+		_, err = r.e.letGo(ctx, d, a)
+	}
 	return err
 }
 
 func (r *round) mendStray(ctx context.Context, at copyAt) error {
 	diff, err := r.unpinStray(ctx, at)
-	if err != nil || diff.Kind == "" {
-		return err
+	if err != nil {
+		return r.refused(ctx, Stray, pin.DAGOf(at.cid), err)
+	}
+	if diff.Kind == "" {
+		return nil
 	}
 	return r.outcome(ctx, diff, diff.Err)
 }
@@ -307,7 +358,7 @@ func (r *round) unpinStray(ctx context.Context, at copyAt) (diff Difference, err
 	if n == nil {
 		return diff, nil
 	}
-	s, _, _, err := p.status(ctx, at.cid)
+	s, _, err := p.status(ctx, at.peer, at.cid)
 	if err != nil || s.Status != isRemote && s.Status != isUnpinned && s.Status != isUnpinError {
 		return diff, ctx.Err() // the peer does something about it, or does not answer
 	}

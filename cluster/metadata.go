@@ -54,6 +54,7 @@ type wanted struct {
 	meta        map[string]string // of the newest request
 	refs        []ref             // the newest first, at most maxRequests
 	origins     []pin.Origin
+	first       []string // the IDs of the peers that are to have it first; nil leaves that to the cluster
 }
 
 // ref is a request, as the pinset has it.
@@ -186,9 +187,8 @@ func asked(meta map[string]string) bool {
 }
 
 // optionsFor are the options with which a pin is asked for. now is what the pinset has of it, or
-// nil. allocations are the IDs of the peers that are to have it first; nil leaves that to the
-// cluster.
-func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Values {
+// nil.
+func (e *Engine) optionsFor(w wanted, now *pinInfo) url.Values {
 	meta := make(map[string]string)
 	name, r := w.name, w.replication
 	var unknown []string
@@ -213,11 +213,10 @@ func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Va
 		}
 	}
 	q := url.Values{
-		"replication-min": {strconv.Itoa(r.Min)}, "replication-max": {strconv.Itoa(r.Max)},
-		"name": {name}, "mode": {"recursive"},
+		"replication-min": {strconv.Itoa(r.Min)}, "replication-max": {strconv.Itoa(r.Max)}, "mode": {"recursive"},
 	}
-	if len(allocations) > 0 {
-		q.Set("user-allocations", strings.Join(allocations, ","))
+	if len(w.first) > 0 {
+		q.Set("user-allocations", strings.Join(w.first, ","))
 	}
 	meta[attemptPrefix+e.cfg.Instance] = attemptAs(w.attempt, e.life.Load().Name)
 	if len(unknown) > 0 {
@@ -227,6 +226,9 @@ func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Va
 		q.Set("meta-"+k, v)
 	}
 	room := maxURL - len(q.Encode())
+	if fits(&room, len("&name=")+len(url.QueryEscape(name))) {
+		q.Set("name", name)
+	}
 	e.addRefs(q, w, &room)
 	if len(unknown) == 0 {
 		e.addMeta(q, w, meta, &room)

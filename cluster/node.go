@@ -23,9 +23,10 @@ import (
 
 // nodeRPC is the node of a peer, by its RPC.
 type nodeRPC struct {
-	name string // for people
-	base string
-	http *http.Client
+	name  string // for people
+	base  string
+	http  *http.Client
+	turns turns
 	// limit is for an answer about one CID.
 	limit time.Duration
 
@@ -33,6 +34,7 @@ type nodeRPC struct {
 	id       string // "" while it is not known
 	holdfast bool   // it is a Holdfast
 	asked    time.Time
+	silent   time.Time // when it last did not answer
 }
 
 // agentPrefix begins what a Holdfast says that it is.
@@ -42,11 +44,11 @@ const agentPrefix = "holdfast/"
 const UnixScheme = "unix:"
 
 func newNodeRPC(at string, client *http.Client, limit time.Duration) *nodeRPC {
-	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, limit: limit}
+	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, turns: newTurns(), limit: limit}
 	if path, ok := strings.CutPrefix(at, UnixScheme); ok {
 		n.base = "http://localhost"
 		n.http = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
-			MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns,
+			MaxConnsPerHost: maxCalls + spareConns, MaxIdleConnsPerHost: maxCalls + spareConns,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", path)
 			},
@@ -91,11 +93,26 @@ func (n *nodeRPC) do(ctx context.Context, command string, q url.Values) (io.Read
 	return nil, fmt.Errorf("%s at node %s: %w", command, n.name, &e)
 }
 
+// get calls a command in its turn, and reads the one object of the answer into out, unless that is nil.
 func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any) error {
+	began := time.Now()
+	end, waited, err := n.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if waited && n.silentSince(began) { // it was waited for long enough
+		return fmt.Errorf("%s at node %s: %w", command, n.name, errSilent)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, n.limit, errSilent)
 	defer cancel()
 	body, err := n.do(ctx, command, q)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			n.mu.Lock()
+			n.silent = time.Now()
+			n.mu.Unlock()
+		}
 		return err
 	}
 	defer body.Close()
@@ -106,6 +123,13 @@ func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any
 		return fmt.Errorf("%s at node %s: %w", command, n.name, err)
 	}
 	return nil
+}
+
+// silentSince reports whether the node left a call without an answer since some time.
+func (n *nodeRPC) silentSince(at time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.silent.After(at)
 }
 
 // askAgain is how often it is asked again who a node is that no peer has any more.
@@ -146,7 +170,8 @@ func (n *nodeRPC) totals(ctx context.Context, c cid.Cid) (t pin.Totals, known bo
 		return t, false, err
 	}
 	if one.Blocks > 0 {
-		return pin.Totals{Blocks: one.Blocks, Bytes: one.Bytes}, true, nil
+		t, err = n.size(one.Blocks, one.Bytes)
+		return t, err == nil, err
 	}
 	if _, holdfast := n.state(); holdfast {
 		return t, false, nil
@@ -178,7 +203,20 @@ func (n *nodeRPC) walk(ctx context.Context, c cid.Cid) (t pin.Totals, known bool
 	if len(stat.DagStats) != 1 || stat.DagStats[0].NumBlocks == 0 {
 		return t, false, nil
 	}
-	return pin.Totals{Blocks: stat.DagStats[0].NumBlocks, Bytes: stat.DagStats[0].Size}, true, nil
+	t, err = n.size(stat.DagStats[0].NumBlocks, stat.DagStats[0].Size)
+	return t, err == nil, err
+}
+
+// size is what a node says that a DAG has. The error is that no DAG can have that.
+func (n *nodeRPC) size(blocks, bytes uint64) (pin.Totals, error) {
+	const (
+		maxBytes = 1 << 60 // more than there are disks for; some of them together are a number still
+		maxBlock = 1 << 32 // thousands of times what peers send each other
+	)
+	if blocks > maxBytes || bytes > maxBytes || blocks == 0 && bytes > 0 || blocks > 0 && bytes/blocks > maxBlock {
+		return pin.Totals{}, fmt.Errorf("node %s: %d blocks with %d bytes are no DAG", n.name, blocks, bytes)
+	}
+	return pin.Totals{Blocks: blocks, Bytes: bytes}, nil
 }
 
 // progress asks how far a DAG is that the node fetches; zero if it does not say.
@@ -192,7 +230,11 @@ func (n *nodeRPC) progress(ctx context.Context, c cid.Cid) pin.Totals {
 	if err := n.get(ctx, "pin/ls", q, &one); err != nil {
 		return pin.Totals{} // the next look asks again
 	}
-	return pin.Totals{Blocks: one.Blocks, Bytes: one.Bytes}
+	t, err := n.size(one.Blocks, one.Bytes)
+	if err != nil { // none is known
+		return pin.Totals{}
+	}
+	return t
 }
 
 func pinQuery(c cid.Cid) url.Values {
@@ -212,9 +254,9 @@ func (n *nodeRPC) pins(ctx context.Context) iter.Seq2[cid.Cid, error] {
 			return
 		}
 		defer body.Close()
-		for dec := json.NewDecoder(body); ; {
+		for all := newObjects(body); ; {
 			var one listed
-			err := dec.Decode(&one)
+			err := all.next(&one)
 			if errors.Is(err, io.EOF) {
 				return
 			}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -41,5 +42,59 @@ func TestNodeIsReplaced(t *testing.T) {
 	}
 	if got := strings.Join(f.differences(true), "; "); got != "lost copy 1+" {
 		t.Errorf("a check finds %q", got)
+	}
+}
+
+// A peer answers whose node does not. Nobody asks it for its copies, one by one: it lets one call a second
+// through to its node then. They count as away at once.
+func TestNodeIsAway(t *testing.T) {
+	f := newFront(t, 3, func(c *Config) { c.BelowFor, c.ReplaceAfter = time.Nanosecond, 30*time.Millisecond })
+	for n := range 3 {
+		f.pinned(alice, n, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	}
+	dead := f.c.Peer(0)
+	dead.Node.SetDown(true)
+	dead.Fill(true) // its room is not known any more
+	eventually(t, "the peer says so", func() bool { is, _ := f.engine.peers[0].state(); return is.Node.Error != "" })
+	dead.Wrap(func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/pins/") {
+			t.Errorf("it is asked for %s", r.URL.Path)
+		}
+		next(w, r)
+	})
+	if is := f.engine.State(t.Context()).Peers[0]; is.Err != nil || is.NodeAway != "the node does not answer" {
+		t.Errorf("its state is %+v", is)
+	}
+	r, _ := f.ask(alice, 1, nil)
+	f.engine.known.forget(r.DAG())
+	r.Status = pin.Pinned
+	info := map[string]string{}
+	f.engine.Describe(t.Context(), r, true, info)
+	if !strings.Contains(info["copies_missing"], "s1: its node does not answer") {
+		t.Errorf("it is said: %v", info)
+	}
+	f.differences(true) // that they are too few is known from now on
+	f.differences(true)
+	for n := range 3 {
+		if is := f.c.Get(f.cid(n)); slices.Contains(is.Allocations, dead.ID) || f.c.Peer(1).Node.Has(f.cid(n)) != true || f.c.Peer(2).Node.Has(f.cid(n)) != true {
+			t.Errorf("DAG %d is at %v", n, is.Allocations)
+		}
+	}
+}
+
+// A pin that was under way on a node that dies goes elsewhere, also if its peer lives.
+func TestNodeDiesWithAPin(t *testing.T) {
+	f := newFront(t, 3, func(c *Config) { c.ReplaceAfter = 30 * time.Millisecond })
+	_, j := f.ask(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	wait, _ := f.begin(j)
+	eventually(t, "it is asked for", func() bool { return f.c.Get(f.cid(1)) != nil })
+	f.c.Peer(0).Node.SetDown(true)
+	f.c.Peer(0).Fill(true)
+	f.serve(1)
+	if _, err := wait(); err != nil {
+		t.Errorf("it ends with %v: %s", err, j.Progress.Note())
+	}
+	if is := f.c.Get(f.cid(1)); slices.Contains(is.Allocations, f.c.Peer(0).ID) {
+		t.Errorf("it is at %v", is.Allocations)
 	}
 }

@@ -34,11 +34,14 @@ type peer struct {
 	password string
 	limit    time.Duration // for an answer about one CID
 	http     *http.Client
+	turns    turns
 	log      *slog.Logger
 
 	mu  sync.Mutex
 	is  identity // what it last said of itself; zero before it did
 	err error    // why it is away; nil is that it is not
+	// whole is when it and its node last answered, or when it was first asked.
+	whole time.Time
 }
 
 // state gives what the peer last said of itself, and why it is away.
@@ -50,6 +53,26 @@ func (p *peer) state() (identity, error) {
 
 // answers reports whether the peer answered when it was last asked.
 func (p *peer) answers() bool { _, err := p.state(); return err == nil }
+
+// keepsNone says why the peer has no copy that counts: it is away, or its node is. It could not say more
+// then: it lets one call a second through to a node that does not answer.
+func (p *peer) keepsNone() error {
+	is, err := p.state()
+	if err == nil && is.Node.Error != "" {
+		err = errNodeAway
+	}
+	return err
+}
+
+// awayFor is how long the peer or its node has not answered by now.
+func (p *peer) awayFor() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.whole.IsZero() || p.err == nil && p.is.Node.Error == "" {
+		return 0
+	}
+	return time.Since(p.whole)
+}
 
 // name is the peer for people.
 func (p *peer) name() string {
@@ -67,6 +90,9 @@ func (p *peer) note(err error) {
 	p.mu.Lock()
 	was := p.err
 	p.err = err
+	if p.whole.IsZero() || err == nil && p.is.Node.Error == "" {
+		p.whole = time.Now()
+	}
 	p.mu.Unlock()
 	switch {
 	case err == nil && was != nil && !errors.Is(was, errNew):
@@ -83,15 +109,22 @@ type call struct {
 	limit        time.Duration // for the whole of it
 }
 
-// do makes a request. The caller closes the body. An error that is no *refusal says that the peer
+// name is the call for people.
+func (c call) name() string { return c.method + " " + c.path }
+
+// do makes a request. The caller closes the body. Errors: a *refusal; else a *peerError, and the peer
 // is away.
-func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
-	what := c.method + " " + c.path
+func (p *peer) do(ctx context.Context, c call) (*http.Response, error) {
+	return p.doWith(ctx, c, "", http.NoBody)
+}
+
+// doWith is do with a body, whose Content-Type is kind; "" if there is none.
+func (p *peer) doWith(ctx context.Context, c call, kind string, body io.Reader) (_ *http.Response, err error) {
 	defer func() {
 		if _, ok := errors.AsType[*refusal](err); err == nil || ok {
 			return
 		}
-		err = fmt.Errorf("%s at cluster peer %s: %w", what, p.host, err)
+		err = &peerError{c.name(), p.host, err}
 		if ctx.Err() == nil || errors.Is(context.Cause(ctx), errSilent) {
 			p.note(err)
 		}
@@ -100,9 +133,12 @@ func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
 	if len(c.query) > 0 {
 		u += "?" + c.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, c.method, u, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, c.method, u, body)
 	if err != nil {
 		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
 	}
 	if p.username != "" || p.password != "" {
 		req.SetBasicAuth(p.username, p.password)
@@ -125,6 +161,9 @@ func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
 	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
 		return nil, errUnauthorized
 	}
+	if res.StatusCode == http.StatusRequestHeaderFieldsTooLarge || res.StatusCode == http.StatusRequestURITooLong {
+		return nil, &refusal{peer: p.host, call: c.name(), status: res.StatusCode, message: "the URL is too long: " + res.Status}
+	}
 	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != "application/json" && kind != "application/x-ndjson" {
 		return nil, fmt.Errorf("%w: %s with %q", errNoPeer, res.Status, res.Header.Get("Content-Type"))
 	}
@@ -135,7 +174,7 @@ func (p *peer) do(ctx context.Context, c call) (_ *http.Response, err error) {
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&f); err != nil || f.Message == "" {
 		return nil, fmt.Errorf("%w: %s, and no error of a cluster in it", errNoPeer, res.Status)
 	}
-	return nil, &refusal{peer: p.host, call: what, status: res.StatusCode, message: f.Message}
+	return nil, &refusal{peer: p.host, call: c.name(), status: res.StatusCode, message: f.Message}
 }
 
 // withoutURL takes the URL out of an error of package http, which may have what is no business of
@@ -147,8 +186,23 @@ func withoutURL(err error) error {
 	return err
 }
 
-// get makes a request and reads the one object of its answer into out, unless that is nil.
+// get makes a request in its turn, and reads the one object of its answer into out, unless that is nil.
 func (p *peer) get(ctx context.Context, c call, out any) error {
+	end, waited, err := p.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if waited { // maybe for calls that met no answer
+		if _, err := p.state(); err != nil {
+			return err
+		}
+	}
+	return p.getNow(ctx, c, out)
+}
+
+// getNow is get without a turn.
+func (p *peer) getNow(ctx context.Context, c call, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errSilent)
 	defer cancel()
 	res, err := p.do(ctx, c)
@@ -165,7 +219,7 @@ func (p *peer) get(ctx context.Context, c call, out any) error {
 		} else {
 			err = fmt.Errorf("%w: %w", errCut, err)
 		}
-		err = fmt.Errorf("%s %s at cluster peer %s: %w", c.method, c.path, p.host, err)
+		err = &peerError{c.name(), p.host, err}
 		if errors.Is(err, errSilent) || ctx.Err() == nil {
 			p.note(err)
 		}
@@ -194,9 +248,9 @@ func stream[T any](ctx context.Context, p *peer, c call) iter.Seq2[T, error] {
 		}
 		// The header announces the trailer that says whether the list is whole.
 		_, promised := res.Trailer[http.CanonicalHeaderKey(streamError)]
-		for dec := json.NewDecoder(res.Body); ; {
+		for all := newObjects(res.Body); ; {
 			var one T
-			err := dec.Decode(&one)
+			err := all.next(&one)
 			if errors.Is(err, io.EOF) {
 				err = nil
 				if text := res.Trailer.Get(streamError); text != "" {
@@ -214,7 +268,7 @@ func stream[T any](ctx context.Context, p *peer, c call) iter.Seq2[T, error] {
 				} else if !errors.Is(err, errCut) {
 					err = fmt.Errorf("%w: %w", errCut, err)
 				}
-				yield(none, fmt.Errorf("%s %s at cluster peer %s: %w", c.method, c.path, p.host, err))
+				yield(none, &peerError{c.name(), p.host, err})
 				return
 			}
 			stall.Reset(streamStall)
@@ -231,12 +285,12 @@ const streamError = "X-Stream-Error"
 // look asks the peer who it is.
 func (p *peer) look(ctx context.Context) error {
 	var is identity
-	err := p.get(ctx, call{http.MethodGet, "/id", nil, p.limit}, &is)
+	err := p.getNow(ctx, call{http.MethodGet, "/id", nil, p.limit}, &is)
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return err
 	case err == nil && is.ID == "":
-		err = fmt.Errorf("GET /id at cluster peer %s: %w: it says no ID", p.host, errNoPeer)
+		err = &peerError{"GET /id", p.host, fmt.Errorf("%w: it says no ID", errNoPeer)}
 	}
 	if err != nil {
 		p.note(err)
@@ -255,9 +309,13 @@ func (p *peer) look(ctx context.Context) error {
 // allocation reads a pin of the pinset; nil if it is not there.
 func (p *peer) allocation(ctx context.Context, c cid.Cid) (*pinInfo, error) {
 	var got pinInfo
-	err := p.get(ctx, call{http.MethodGet, "/allocations/" + c.String(), nil, p.limit}, &got)
+	is := call{http.MethodGet, "/allocations/" + c.String(), nil, p.limit}
+	err := p.get(ctx, is, &got)
 	if notThere(err) {
 		return nil, nil
+	}
+	if err == nil {
+		err = p.isAbout(is, c, got.CID)
 	}
 	if err != nil {
 		return nil, err
@@ -265,21 +323,33 @@ func (p *peer) allocation(ctx context.Context, c cid.Cid) (*pinInfo, error) {
 	return &got, nil
 }
 
+// isAbout returns an error if the answer to a call is about another CID.
+func (p *peer) isAbout(is call, c cid.Cid, text string) error {
+	if got, err := cid.Decode(text); err == nil && got.Equals(c) {
+		return nil
+	}
+	return &peerError{is.name(), p.host, fmt.Errorf("%w: its answer is about %q", errNoPeer, oneLine(text))}
+}
+
 // allocations yields the pinset.
 func (p *peer) allocations(ctx context.Context) iter.Seq2[pinInfo, error] {
 	return stream[pinInfo](ctx, p, call{method: http.MethodGet, path: "/allocations", query: url.Values{"filter": {"pin"}}})
 }
 
-// status asks for the peer's own copy of a CID. id is the peer's ID.
-func (p *peer) status(ctx context.Context, c cid.Cid) (s peerStatus, of globalStatus, id string, err error) {
-	err = p.get(ctx, call{http.MethodGet, "/pins/" + c.String(), url.Values{"local": {"true"}}, p.limit}, &of)
-	if err != nil {
-		return s, of, "", err
+// status asks for the peer's own copy of a CID. id is the peer's ID: another may be at its URL by now.
+func (p *peer) status(ctx context.Context, id string, c cid.Cid) (s peerStatus, of globalStatus, err error) {
+	is := call{http.MethodGet, "/pins/" + c.String(), url.Values{"local": {"true"}}, p.limit}
+	if err = p.get(ctx, is, &of); err != nil {
+		return s, of, err
 	}
-	for id, s := range of.Peers { // there is one
-		return s, of, id, nil
+	if err = p.isAbout(is, c, of.CID); err != nil {
+		return s, of, err
 	}
-	return s, of, "", fmt.Errorf("GET /pins/%s at cluster peer %s: %w: nobody's status", c, p.host, errCut)
+	s, ok := of.Peers[id]
+	if !ok {
+		err = &peerError{is.name(), p.host, fmt.Errorf("%w: it has no status of peer %s", errNoPeer, shortID(id))}
+	}
+	return s, of, err
 }
 
 // inFlight yields what the peer has in memory of all that it pins and unpins.
@@ -295,7 +365,12 @@ func (p *peer) recover(ctx context.Context, c cid.Cid) error {
 // post pins a CID, or changes how it is pinned.
 func (p *peer) post(ctx context.Context, c cid.Cid, options url.Values) (*pinInfo, error) {
 	var got pinInfo
-	if err := p.get(ctx, call{http.MethodPost, "/pins/" + c.String(), options, writeTime}, &got); err != nil {
+	is := call{http.MethodPost, "/pins/" + c.String(), options, writeTime}
+	err := p.get(ctx, is, &got)
+	if err == nil {
+		err = p.isAbout(is, c, got.CID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &got, nil

@@ -48,7 +48,7 @@ type model struct {
 	n        int                    // DAGs that were asked for
 	live     map[string]pin.Request // by ID
 	number   map[string]int         // of the DAG of a request
-	fetching map[pin.DAG]struct{}
+	fetching map[pin.DAG]string     // what was last said of each
 	drops    []drop
 	killed   map[int]bool
 	hung     map[int]bool
@@ -70,7 +70,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	})
 	return &model{
 		front: f, rng: rand.New(rand.NewPCG(seed, 0)), live: make(map[string]pin.Request), number: make(map[string]int),
-		fetching: make(map[pin.DAG]struct{}), killed: make(map[int]bool), hung: make(map[int]bool),
+		fetching: make(map[pin.DAG]string), killed: make(map[int]bool), hung: make(map[int]bool),
 	}
 }
 
@@ -186,7 +186,7 @@ func (m *model) pin() {
 		m.t.Fatal(err)
 	}
 	m.live[r.ID], m.number[r.ID] = r, n
-	m.fetching[r.DAG()] = struct{}{}
+	m.fetching[r.DAG()] = "new"
 	m.say("DAG %d, %s, is asked for as %v", n, spec.CID, spec.Meta)
 }
 
@@ -242,8 +242,10 @@ func (m *model) fetch(ctx context.Context, d pin.DAG) bool {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	totals, err := m.engine.Fetch(ctx, pin.Job{DAG: d, Attempt: a, Progress: new(pin.Progress), Slot: noSlot{}, IdleTimeout: time.Second})
+	j := pin.Job{DAG: d, Attempt: a, Progress: new(pin.Progress), Slot: noSlot{}, IdleTimeout: time.Second}
+	totals, err := m.engine.Fetch(ctx, j)
 	if err != nil {
+		m.fetching[d] = fmt.Sprintf("%v: %s", err, j.Progress.Note())
 		return false
 	}
 	released, err := m.store.Complete(m.t.Context(), d, a, totals)
@@ -259,9 +261,10 @@ func (m *model) fetch(ctx context.Context, d pin.DAG) bool {
 // end has all work, and compares.
 func (m *model) end() {
 	t := m.t
+	var last []string
 	defer func() {
 		if t.Failed() {
-			t.Log(strings.Join(m.events, "\n"))
+			t.Logf("%s\nin the end a check finds %v, and %v are fetched and %v dropped", strings.Join(m.events, "\n"), last, m.fetching, m.drops)
 		}
 	}()
 	for i := range 4 {
@@ -277,14 +280,17 @@ func (m *model) end() {
 	for i := range 4 {
 		eventually(t, "all peers answer", m.engine.peers[i].answers)
 	}
-	var last []string
 	eventually(t, "nothing is left to do", func() bool {
 		// Nothing that was posted is still to appear.
 		m.engine.posts.mu.Lock()
 		clear(m.engine.posts.all)
 		m.engine.posts.mu.Unlock()
 		m.work(2 * time.Second)
-		last = m.differences(true)
+		last = nil
+		report, err := m.engine.Check(t.Context(), true, func(d Difference) { last = append(last, d.Kind+" "+d.CID) })
+		if err != nil || len(report.Unread) > 0 { // a busy machine may take longer to answer than peers have here
+			last = append(last, fmt.Sprintf("%v, without %v", err, report.Unread))
+		}
 		return len(last) == 0 && len(m.fetching) == 0 && len(m.drops) == 0
 	})
 	want := make(map[string]pin.Replication)

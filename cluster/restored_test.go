@@ -36,7 +36,7 @@ func newRestored(t *testing.T, peers int, change func(*Config)) restored {
 	if !ok {
 		t.Fatalf("%s has no time", f.r.ID)
 	}
-	life = Life{"second", at}
+	life = Life{Name: "second", Newest: at}
 	f.start()
 	f.since = idAt(at.Add(time.Hour))
 	later := *f.c.Get(f.cid(1))

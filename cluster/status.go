@@ -13,6 +13,7 @@ type PeerState struct {
 	Version       string
 	Err           error  // why it is away; nil is that it answers
 	Node          string // the ID of its node; "" if that is not known
+	NodeAway      string // why its node does not answer it; "" is that it does
 	NodeKnown     bool   // cluster.nodes has its node, and that answers
 	Holdfast      bool   // which is a Holdfast
 	Room          uint64 // bytes; 0 is none, or not known
@@ -44,7 +45,7 @@ func (e *Engine) State(ctx context.Context) State {
 	for i, p := range e.peers {
 		is, err := p.state()
 		one := &s.Peers[i]
-		*one = PeerState{Name: p.name(), ID: is.ID, URL: p.base, Version: is.Version, Err: err, Node: is.Node.ID, Room: room[is.ID]}
+		*one = PeerState{Name: p.name(), ID: is.ID, URL: p.base, Version: is.Version, Err: err, Node: is.Node.ID, NodeAway: oneLine(is.Node.Error), Room: room[is.ID]}
 		if err != nil {
 			if errors.Is(err, errNew) {
 				one.Err = errSilent

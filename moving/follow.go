@@ -73,7 +73,7 @@ func count(text string) (n uint64) {
 	return n
 }
 
-// concludeTime bounds how long the last look takes.
+// concludeTime bounds how long the last look takes after an interrupt.
 const concludeTime = 20 * time.Second
 
 // conclude finds out what became of the requests, also after an interrupt.
@@ -81,8 +81,11 @@ func (r *run) conclude(ctx context.Context) error {
 	if len(r.asked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), concludeTime)
-	defer cancel()
+	if ctx.Err() != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), concludeTime)
+		defer cancel()
+		ctx = last
+	}
 	found := map[string]Request{}
 	err := r.dst.Requests(ctx, pin.Statuses(), func(q Request) error {
 		if _, ours := r.asked[q.ID]; ours {

@@ -130,8 +130,8 @@ func (a *api) send(ctx context.Context, method, path string, query url.Values, i
 		r.Header[k] = v
 	}
 	answer, err := a.client.Do(r)
+	timer.Stop()
 	if err != nil {
-		timer.Stop()
 		err = cause(ctx, err)
 		cancel(nil)
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -154,7 +154,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// watched is a body that fails if nothing comes for too long.
+// watched is a body that fails if nothing comes for too long while it is read.
 type watched struct {
 	body   io.ReadCloser
 	ctx    context.Context
@@ -163,10 +163,9 @@ type watched struct {
 }
 
 func (w *watched) Read(b []byte) (int, error) {
+	w.timer.Reset(stalled)
 	n, err := w.body.Read(b)
-	if n > 0 {
-		w.timer.Reset(stalled)
-	}
+	w.timer.Stop() // the reader may take its time
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = cause(w.ctx, err)
 	}

@@ -1,7 +1,9 @@
 package moving
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -143,6 +145,60 @@ func TestKuboHangs(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// A list is not given up while it waits for its reader.
+func TestKuboWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		out, in := io.Pipe()
+		go func() {
+			for i := range 3 {
+				fmt.Fprintf(in, `{"Cid":%q,"Type":"recursive"}`+"\n", cidOf(i))
+			}
+			in.Close()
+		}()
+		k := n.client(t)
+		k.api.client.Transport = piped{k.api.client.Transport, out}
+		listed := 0
+		err := k.Each(t.Context(), func(Pin) error {
+			listed++
+			time.Sleep(2 * stalled)
+			return nil
+		})
+		if err != nil || listed != 3 {
+			t.Errorf("listed %d, %v, want 3", listed, err)
+		}
+	})
+}
+
+// piped answers the list of recursive pins with what comes from a pipe.
+type piped struct {
+	http.RoundTripper
+	body io.ReadCloser
+}
+
+func (p piped) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch r.URL.Query().Get("type") {
+	case "direct":
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	case "recursive":
+		return &http.Response{StatusCode: http.StatusOK, Body: &hungUp{p.body, r.Context()}}, nil
+	}
+	return p.RoundTripper.RoundTrip(r)
+}
+
+// hungUp is a body that ends with its request.
+type hungUp struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (h *hungUp) Read(b []byte) (int, error) {
+	if err := h.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return h.ReadCloser.Read(b)
 }
 
 // silent never answers.

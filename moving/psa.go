@@ -85,8 +85,15 @@ func (p *PSA) Requests(ctx context.Context, statuses []pin.Status, fn func(Reque
 	return p.list(ctx, statuses, func(s psaStatus) error { return fn(s.request()) })
 }
 
-// Add makes a request.
+// maxOrigins is how many origins the PSA allows. Services refuse a request with more.
+const maxOrigins = 20
+
+// Add makes a request. A service that is not Exact gets the first origins, if there are more than
+// it may take.
 func (p *PSA) Add(ctx context.Context, one Pin, key string) (Request, error) {
+	if !p.Exact {
+		one.Origins = one.Origins[:min(len(one.Origins), maxOrigins)]
+	}
 	var made psaStatus
 	header := http.Header{"Idempotency-Key": {`"` + key + `"`}}
 	if err := p.api.read(ctx, http.MethodPost, "/pins", nil, one, header, &made); err != nil {
@@ -106,13 +113,10 @@ func (p *PSA) list(ctx context.Context, statuses []pin.Status, fn func(psaStatus
 	}
 	query := url.Values{"status": {strings.Join(words, ",")}, "limit": {fmt.Sprint(pageLimit)}}
 	seen := map[string]struct{}{}
-	count, oldest, overlap := 0, stamp{}, true
+	count, newest, oldest, overlap := 0, stamp{}, stamp{}, true
 	for first := true; ; first = false {
-		var page struct {
-			Count   int         `json:"count"`
-			Results []psaStatus `json:"results"`
-		}
-		if err := p.api.read(ctx, http.MethodGet, "/pins", query, nil, nil, &page); err != nil {
+		page, err := p.page(ctx, query)
+		if err != nil {
 			return err
 		}
 		if first {
@@ -129,6 +133,9 @@ func (p *PSA) list(ctx context.Context, statuses []pin.Status, fn func(psaStatus
 			}
 			if oldest.time.IsZero() || at.time.Before(oldest.time) {
 				oldest = at
+			}
+			if first && at.time.After(newest.time) {
+				newest = at
 			}
 			if _, again := seen[s.RequestID]; again {
 				continue
@@ -148,12 +155,42 @@ func (p *PSA) list(ctx context.Context, statuses []pin.Status, fn func(psaStatus
 		case overlap && len(page.Results) > 0:
 			overlap = false // the page has nothing else of that time: go past it
 		case len(seen) < count:
-			return fmt.Errorf("the service has %d pins and listed %d of them", count, len(seen))
+			return p.recount(ctx, query, count, newest, len(seen))
 		default:
 			return nil
 		}
 		query.Set("before", oldest.before(overlap))
 	}
+}
+
+// psaPage is a page of a list.
+type psaPage struct {
+	Count   int         `json:"count"`
+	Results []psaStatus `json:"results"`
+}
+
+func (p *PSA) page(ctx context.Context, query url.Values) (page psaPage, err error) {
+	err = p.api.read(ctx, http.MethodGet, "/pins", query, nil, nil, &page)
+	return page, err
+}
+
+// recount returns an error if a list is shorter than it should be. Pins that were removed while
+// they were listed, or that have another status since, are not missing, so the service is asked
+// again how many there are. What was made since the first page is not counted.
+func (p *PSA) recount(ctx context.Context, query url.Values, count int, newest stamp, listed int) error {
+	query.Set("limit", "1")
+	query.Del("before")
+	if !newest.time.IsZero() {
+		query.Set("before", newest.before(true))
+	}
+	page, err := p.page(ctx, query)
+	if err != nil {
+		return err
+	}
+	if count = min(count, page.Count); listed < count {
+		return fmt.Errorf("the service has %d pins and listed %d of them", count, listed)
+	}
+	return nil
 }
 
 // stamp is a time as a service writes it.

@@ -92,6 +92,26 @@ func TestPSAShortLists(t *testing.T) {
 	}
 }
 
+// A list is whole if what is missing was removed, or is pinned by now, since its first page was read.
+// What was made since does not make it short either.
+func TestPSAListsChange(t *testing.T) {
+	s := newService(50)
+	s.maxPage = 10
+	change := func(http.ResponseWriter, *http.Request) bool {
+		for i := range 5 {
+			s.list[i].status = "gone"
+		}
+		for i := range 7 {
+			s.put(fmt.Sprintf(`{"cid":%q}`, cidOf(100+i)), lastCreated(s), "pinned")
+		}
+		return false
+	}
+	s.faults = []func(http.ResponseWriter, *http.Request) bool{nil, nil, change}
+	if got, err := all(t, s.client(t)); err != nil || len(got) != 45 {
+		t.Errorf("listed %d pins, %v, want 45", len(got), err)
+	}
+}
+
 // What services send beside the specification is read.
 func TestPSAOddAnswers(t *testing.T) {
 	s := newService(0)

@@ -11,9 +11,15 @@ const maxQueued = 256 << 20
 type queue struct {
 	mu     sync.Mutex
 	change *sync.Cond
-	pins   []Pin
-	size   int // bytes
+	pins   []queued
+	size   int      // bytes
+	last   []string // the origins of the last pin
 	closed bool
+}
+
+type queued struct {
+	Pin
+	size int // bytes
 }
 
 func newQueue() *queue {
@@ -22,12 +28,21 @@ func newQueue() *queue {
 	return q
 }
 
-// sizeOf is about how many bytes a pin takes. Origins are shared by the pins of a node.
-func sizeOf(p Pin) int {
-	const alone = 150 // of its fields, and of its place in the queue
+// sizeOf is about how many bytes a pin takes. Pins of the same node share their origins, which
+// count once then.
+func (q *queue) sizeOf(p Pin) int {
+	const (
+		alone      = 150 // of its fields, and of its place in the queue
+		stringHead = 16
+	)
 	n := alone + len(p.CID) + len(p.Name)
 	for k, v := range p.Meta {
 		n += len(k) + len(v)
+	}
+	if len(p.Origins) > 0 && (len(q.last) == 0 || &q.last[0] != &p.Origins[0]) {
+		for _, o := range p.Origins {
+			n += stringHead + len(o)
+		}
 	}
 	return n
 }
@@ -39,8 +54,10 @@ func (q *queue) add(p Pin) {
 	for q.size > maxQueued {
 		q.change.Wait()
 	}
-	q.pins = append(q.pins, p)
-	q.size += sizeOf(p)
+	size := q.sizeOf(p)
+	q.pins = append(q.pins, queued{p, size})
+	q.size += size
+	q.last = p.Origins
 	q.change.Broadcast()
 }
 
@@ -62,10 +79,10 @@ func (q *queue) next() (p Pin, ok bool) {
 	if len(q.pins) == 0 {
 		return Pin{}, false
 	}
-	p = q.pins[0]
-	q.pins[0] = Pin{} // it may be collected
+	first := q.pins[0]
+	q.pins[0] = queued{} // it may be collected
 	q.pins = q.pins[1:]
-	q.size -= sizeOf(p)
+	q.size -= first.size
 	q.change.Broadcast()
-	return p, true
+	return first.Pin, true
 }

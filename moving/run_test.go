@@ -2,9 +2,11 @@ package moving
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -433,4 +435,44 @@ func TestTargetUnreadable(t *testing.T) {
 			t.Errorf("%d requests were made", s.posts)
 		}
 	})
+}
+
+// A target may need long to list what it has, and the outcomes are still found out.
+func TestConcludesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(0)
+		s.maxPage = 1
+		p, err := NewPSA(Server{URL: "https://pins.example.com/psa", Token: "secret-token", Rate: 0.5, Transport: direct{s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), pins{pins: somePins(40)}, p, waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantOutcomes(t, r, 40, map[Outcome]int{Pinned: 40})
+	})
+}
+
+// A service gets no more origins than it may refuse, and Holdfast chooses by itself.
+func TestManyOrigins(t *testing.T) {
+	for exact, want := range map[bool]int{false: 20, true: 30} {
+		s := newService(0)
+		p := s.client(t)
+		p.Exact = exact
+		one := somePins(1)[0]
+		for i := range 30 {
+			one.Origins = append(one.Origins, fmt.Sprintf("/ip4/192.0.2.%d/tcp/4001/p2p/x", i))
+		}
+		if _, err := p.Add(t.Context(), one, "key"); err != nil {
+			t.Fatal(err)
+		}
+		var sent wirePin
+		if err := json.Unmarshal(s.list[0].pin, &sent); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(sent.Origins, one.Origins[:want]) {
+			t.Errorf("exact %v: %d origins were sent, want %d", exact, len(sent.Origins), want)
+		}
+	}
 }

@@ -50,7 +50,7 @@ func Answers(ctx context.Context, cfg Config, addrs []string) (at string, err er
 	ctx, cancel := context.WithTimeout(ctx, answersTime)
 	defer cancel()
 	g := newGater(cfg.AllowPrivateAddresses, false, cfg.OwnPort)
-	options, err := hostOptions(cfg, swarmKey, nil, func(as []ma.Multiaddr) []ma.Multiaddr { return as }, g.guard, nil)
+	options, err := hostOptions(cfg, swarmKey, nil, func(as []ma.Multiaddr) []ma.Multiaddr { return as }, g, nil)
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -369,6 +370,45 @@ func TestHalfMessages(t *testing.T) {
 	}
 	if g := grown(); g > 64<<20 {
 		t.Errorf("memory grew by %d MiB", g>>20)
+	}
+}
+
+// Peers that open all the streams that they can, and say nothing on them, do not keep others from
+// being heard.
+func TestSilentStreams(t *testing.T) {
+	all := dagtest.Leaves(1, 1000)
+	store := walktest.NewStore(t, all...)
+	hold(t, store, 99, all...)
+	n := newTestNode(t, store, func(c *Config) { c.Limits.Memory = 4 << 30 })
+	ai, err := peer.AddrInfoFromString(n.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range allBitswapStreams/bitswapStreams + 1 {
+		h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		if err := h.Connect(t.Context(), *ai); err != nil {
+			t.Fatal(err)
+		}
+		for range bitswapStreams {
+			s, err := h.NewStream(t.Context(), ai.ID, bsnet.ProtocolBitswap)
+			if err == nil {
+				_, err = s.Write([]byte{0}) // an empty message
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	other := newSource(t)
+	other.connect(t, n)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := other.bs.GetBlock(ctx, all[0].Cid()); err != nil {
+		t.Errorf("another peer is not served: %v", err)
 	}
 }
 

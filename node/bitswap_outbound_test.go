@@ -68,7 +68,7 @@ func TestServesWhoIsConnected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1})
+	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1}.withDefaults())
 	addr, err := manet.FromNetAddr(l.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestSilentWhenServed(t *testing.T) {
 
 // With a peer that did not say what it speaks that is agreed upon once.
 func TestProtocolIsAgreedUponOnce(t *testing.T) {
-	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1})
+	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1}.withDefaults())
 	other := newTestHost(t)
 	other.SetStreamHandler(identify.ID, func(network.Stream) {}) // nothing is said, and it stays open
 	other.SetStreamHandler(bsnet.ProtocolBitswap, func(network.Stream) {})

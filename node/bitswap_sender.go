@@ -72,11 +72,16 @@ type sender struct {
 
 	blocks, bytes atomic.Uint64 // that arrived
 
-	mu     sync.Mutex // is not held while something is sent
-	closed bool
-	peers  map[peer.ID]*outlet
-	open   map[*outStream]struct{} // streams whose end is waited for
-	wg     sync.WaitGroup          // goroutines that wait for their ends, or end them
+	mu      sync.Mutex // is not held while something is sent
+	closed  bool
+	peers   map[peer.ID]*outlet
+	streams int // of all peers
+	// If more streams than most are open, the peer with the most has no more time to end its own.
+	// Else some peers that never end theirs would have all that there may be, and nobody else would
+	// be sent anything.
+	most int
+	open map[*outStream]struct{} // streams whose end is waited for
+	wg   sync.WaitGroup          // goroutines that wait for their ends, or end them
 
 	sending sync.WaitGroup // messages
 }
@@ -102,6 +107,7 @@ type outStream struct {
 	heard bool      // its end is waited for
 	ended bool      // its end has come
 	shut  bool      // nothing is sent on it any more
+	reset bool      // its end is not waited for any more
 	used  time.Time // when it was given back
 
 	size          int    // what was written
@@ -112,7 +118,7 @@ type outStream struct {
 func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, served blockGetter, l Limits, log *slog.Logger) *sender {
 	s := &sender{
 		BitSwapNetwork: n, host: h, served: served, room: newRoom(l), log: log,
-		peers: make(map[peer.ID]*outlet), open: make(map[*outStream]struct{}),
+		peers: make(map[peer.ID]*outlet), most: l.fairStreams(), open: make(map[*outStream]struct{}),
 	}
 	h.writes.crowded = s.room.crowded
 	return s
@@ -231,6 +237,9 @@ func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh boo
 		}
 		if o.open < streamsPerPeer {
 			o.open++
+			if s.streams++; s.streams > s.most {
+				s.makeRoom()
+			}
 			s.mu.Unlock()
 			stream, err := s.host.newServingStream(ctx, c, func(after time.Duration) { s.room.answered(p, after) }, bitswapProtocols...)
 			s.mu.Lock()
@@ -346,10 +355,35 @@ func (s *sender) left(out *outStream) {
 
 func (s *sender) leave(p peer.ID) {
 	o := s.peers[p]
+	s.streams--
 	if o.open--; o.open == 0 {
 		delete(s.peers, p)
 	}
 	o.wake()
+}
+
+// makeRoom ends a stream of the peer that has the most, if the peer has one on which nothing is
+// being sent. What the peer has not read of it is lost.
+func (s *sender) makeRoom() {
+	var to peer.ID
+	var most *outlet
+	for p, o := range s.peers {
+		if most == nil || o.open > most.open {
+			to, most = p, o
+		}
+	}
+	for out := range s.open {
+		if out.to != to || !out.shut || out.reset || out.ended {
+			continue
+		}
+		out.reset = true
+		s.wg.Go(func() { _ = out.Reset() }) // then hear returns
+		return
+	}
+	if len(most.idle) > 0 {
+		s.shut(most.idle[0]) // its end is the next to go
+		most.idle = most.idle[1:]
+	}
 }
 
 func (o *outlet) wake() {

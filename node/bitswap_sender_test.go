@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -183,6 +184,54 @@ func TestReaderOfOneMessage(t *testing.T) {
 		})
 	}
 	t.Errorf("%d of %d came", r.count(), len(all))
+}
+
+// A peer that never ends its side of a stream has no more time for that when too many are open.
+func TestReaderThatEndsNothing(t *testing.T) {
+	all := dagtest.Leaves(100, 16<<10)
+	n := holding(t, all)
+	bad := &badPeer{host: newTestHost(t), node: n.host.ID()}
+	bad.host.SetStreamHandler(bsnet.ProtocolBitswap, func(s network.Stream) { _, _ = io.Copy(io.Discard, s) })
+	(&source{host: bad.host}).connect(t, n)
+	s := n.bitswap.sender
+	// ended are streams to it on which nothing is sent any more, and how many of them are reset.
+	ended := func() (all, reset int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for out := range s.open {
+			if out.to == bad.host.ID() && out.shut {
+				all++
+				if out.reset {
+					reset++
+				}
+			}
+		}
+		return all, reset
+	}
+	bad.send(t, wants(dagtest.CIDs(all), len(all), bspb.Message_Wantlist_Block, true)...)
+	eventually(t, "it has some streams", func() bool { all, _ := ended(); return all > 1 })
+	if _, reset := ended(); reset > 0 {
+		t.Errorf("%d streams are reset though there is room", reset)
+	}
+	s.mu.Lock()
+	s.most = 0
+	s.mu.Unlock()
+	before, _ := ended()
+	r := newReader(t, n, func(network.Stream) bool { return true })
+	r.send(t, wants(dagtest.CIDs(all), len(all), bspb.Message_Wantlist_Block, true)...)
+	eventually(t, "all come", func() bool { return r.count() == len(all) })
+	if all, reset := ended(); all-reset >= before {
+		t.Errorf("of %d streams %d stay", before, all-reset)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := 0
+	for _, o := range s.peers {
+		sum += o.open
+	}
+	if s.streams != sum {
+		t.Errorf("%d streams count, and %d are open", s.streams, sum)
+	}
 }
 
 // BenchmarkServe has a plain boxo node with libp2p's limits read from a node.

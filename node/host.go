@@ -20,8 +20,6 @@ import (
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/fx"
-
-	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
 // userAgent is what other nodes and routers are told.
@@ -35,7 +33,7 @@ func newHost(cfg Config, key crypto.PrivKey, swarmKey pnet.PSK, told func([]ma.M
 	if err != nil {
 		return nil, err
 	}
-	options, err := hostOptions(cfg, swarmKey, listening, told, g.guard, relays)
+	options, err := hostOptions(cfg, swarmKey, listening, told, g, relays)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +54,7 @@ func newHost(cfg Config, key crypto.PrivKey, swarmKey pnet.PSK, told func([]ma.M
 
 // hostOptions are the options of a host but for those that something is
 // started for.
-func hostOptions(cfg Config, swarmKey pnet.PSK, listening []ma.Multiaddr, told func([]ma.Multiaddr) []ma.Multiaddr, g guard.Guard, relays autorelay.PeerSource) ([]libp2p.Option, error) {
+func hostOptions(cfg Config, swarmKey pnet.PSK, listening []ma.Multiaddr, told func([]ma.Multiaddr) []ma.Multiaddr, g *gater, relays autorelay.PeerSource) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.UserAgent(userAgent),
 		libp2p.AddrsFactory(told),

@@ -150,6 +150,17 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 // at the same time, but streams stay until both sides have closed them.
 const bitswapStreams = 512
 
+// allBitswapStreams is the same for all peers together.
+const allBitswapStreams = 8 * bitswapStreams
+
+// fairStreams is how many streams of Bitswap all peers together may have, in each direction,
+// before the peer with the most loses some. It is less than what the resource manager allows by
+// number and by memory, so that others find room at once. One peer has as many as it reads with in
+// any case.
+func (l Limits) fairStreams() int {
+	return max(min(allBitswapStreams/4*3, int(l.Memory/2)/l.streamWindow()), 2*streamsPerPeer)
+}
+
 // limitBitswap lets a peer that serves us open bitswapStreams streams.
 func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 	peer := rcmgr.BaseLimit{
@@ -157,7 +168,7 @@ func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 		Memory: 64 << 20,
 	}
 	all := rcmgr.BaseLimit{
-		StreamsInbound: 8 * bitswapStreams, StreamsOutbound: 8 * bitswapStreams, Streams: 16 * bitswapStreams,
+		StreamsInbound: allBitswapStreams, StreamsOutbound: allBitswapStreams, Streams: 2 * allBitswapStreams,
 		Memory: 512 << 20,
 	}
 	for _, p := range []protocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {

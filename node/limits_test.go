@@ -115,3 +115,14 @@ func TestLimitsHold(t *testing.T) {
 		t.Errorf("connections are trimmed from %d to %d", info.HighWater, info.LowWater)
 	}
 }
+
+// What a peer may take of the streams leaves some to others, by number and by memory, whatever the
+// machine has.
+func TestFairStreams(t *testing.T) {
+	for memory, want := range map[uint64]int{1: 2 * streamsPerPeer, 64 << 20: 128, 128 << 20: 256, 512 << 20: 1024, 4 << 30: allBitswapStreams / 4 * 3} {
+		l := Limits{Memory: memory, ConnHigh: 192, Files: 4096}.withDefaults()
+		if got := l.fairStreams(); got != want {
+			t.Errorf("of %d bytes of memory: %d streams, want %d", memory, got, want)
+		}
+	}
+}

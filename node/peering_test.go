@@ -115,6 +115,36 @@ func TestPeeringAtAPrivateAddress(t *testing.T) {
 	}
 }
 
+// That holds for every transport, WebSocket too, by an IP address and by a name.
+func TestPeeringByEveryTransport(t *testing.T) {
+	w := newTLSWorld(t)
+	var fixed []*source
+	var addrs []string
+	for name, tr := range w.transports() {
+		s := w.speaking(t, tr.speak, tr.listen)
+		fixed = append(fixed, s)
+		if name != "wss" {
+			addrs = append(addrs, s.addr())
+			continue
+		}
+		port, err := s.host.Addrs()[0].ValueForProtocol(ma.P_TCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, "/dns4/"+tlsName+"/tcp/"+port+"/tls/ws/p2p/"+s.host.ID().String())
+	}
+	n := newTestNode(t, walktest.NewStore(t), w.node, func(c *Config) {
+		c.Listen = DefaultListen()[:0]
+		for _, a := range []string{"/tcp/0", "/udp/0/quic-v1", "/udp/0/quic-v1/webtransport", "/udp/0/webrtc-direct"} {
+			c.Listen = append(c.Listen, "/ip4/127.0.0.1"+a)
+		}
+		c.Peering, c.AllowPrivateAddresses = addrs, false
+	})
+	for i, s := range fixed {
+		eventually(t, "it is connected at "+addrs[i], func() bool { return connected(n, s) })
+	}
+}
+
 // namesThatFail is a resolver that fails for the names in it.
 type namesThatFail struct {
 	*madns.MockResolver

@@ -15,7 +15,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
-	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
 
@@ -32,7 +31,7 @@ func assembled(t *testing.T, cfg Config) *libp2p.Config {
 	if cfg.Reach, err = cfg.Reach.planned(cfg.Routing); err != nil {
 		t.Fatal(err)
 	}
-	options, err := hostOptions(cfg, nil, nil, toldAddrs{}.of, guard.Guard{}, func(context.Context, int) <-chan peer.AddrInfo { return nil })
+	options, err := hostOptions(cfg, nil, nil, toldAddrs{}.of, newGater(false, false, nil), func(context.Context, int) <-chan peer.AddrInfo { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,6 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
-	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/node/guard/guardtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
@@ -412,7 +411,7 @@ func TestWebSocketSocketsAreGuarded(t *testing.T) {
 	tr := newTrap(t, "127.0.0.1")
 	resources := newTestHost(t).Network().ResourceManager()
 	for _, allow := range []bool{false, true} {
-		transport, err := newWebSocket(Config{}, guard.Guard{AllowPrivate: allow})(nil, resources, nil)
+		transport, err := newWebSocket(Config{}, newGater(allow, false, nil))(nil, resources, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +463,7 @@ func TestWebSocketsOfLiars(t *testing.T) {
 		n, _ := io.Copy(c, io.LimitReader(endless{}, 1<<30))
 		sent <- n
 	}()
-	transport, err := newWebSocket(Config{}, guard.Guard{AllowPrivate: true})(nil, newTestHost(t).Network().ResourceManager(), nil)
+	transport, err := newWebSocket(Config{}, newGater(true, false, nil))(nil, newTestHost(t).Network().ResourceManager(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
-
-	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
 const (
@@ -44,12 +42,12 @@ type webSocket struct {
 	*websocket.WebsocketTransport
 	upgrader  transport.Upgrader
 	resources network.ResourceManager
-	dialer    net.Dialer
+	gater     *gater
 	roots     *x509.CertPool // nil are the system's
 }
 
 // newWebSocket gives a constructor of the transport for [libp2p.Transport].
-func newWebSocket(cfg Config, g guard.Guard) func(transport.Upgrader, network.ResourceManager, *tcpreuse.ConnMgr) (*webSocket, error) {
+func newWebSocket(cfg Config, g *gater) func(transport.Upgrader, network.ResourceManager, *tcpreuse.ConnMgr) (*webSocket, error) {
 	options := []websocket.Option{
 		websocket.WithHandshakeTimeout(wsHandshake),
 		// With a handler, the server's limits can be set.
@@ -69,8 +67,7 @@ func newWebSocket(cfg Config, g guard.Guard) func(transport.Upgrader, network.Re
 	return func(u transport.Upgrader, r network.ResourceManager, shared *tcpreuse.ConnMgr) (*webSocket, error) {
 		t, err := websocket.New(u, r, shared, options...)
 		return &webSocket{
-			WebsocketTransport: t, upgrader: u, resources: r,
-			dialer: net.Dialer{ControlContext: g.Control}, roots: cfg.roots,
+			WebsocketTransport: t, upgrader: u, resources: r, gater: g, roots: cfg.roots,
 		}, err
 	}
 }
@@ -103,13 +100,17 @@ func (t *webSocket) dial(ctx context.Context, addr ma.Multiaddr, p peer.ID, scop
 	if err != nil {
 		return nil, err
 	}
+	var dialer net.Dialer
+	if !t.gater.grants.Has(p, addr) { // which holds for an IP address alone
+		dialer.ControlContext = t.gater.guard.Control
+	}
 	var first *firstBytes
 	d := ws.Dialer{
 		HandshakeTimeout: wsHandshake,
 		TLSClientConfig:  &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.roots},
 		// What the URL has is only what the server is called.
 		NetDialContext: func(dialCtx context.Context, _, _ string) (net.Conn, error) {
-			c, err := t.dialer.DialContext(dialCtx, to.network, to.address)
+			c, err := dialer.DialContext(dialCtx, to.network, to.address)
 			if err != nil {
 				return nil, err
 			}

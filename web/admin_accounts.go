@@ -54,10 +54,16 @@ func (f limitsForm) parse() (quota, pins uint64, err error) {
 		if quota, err = humanize.ParseBytes(f.Quota); err != nil {
 			return 0, 0, &auth.InvalidError{Field: "quota", Msg: `must be a size such as "10 GiB", or empty for no limit`}
 		}
+		if quota == 0 { // to the API that is no limit, and whoever types it means the contrary
+			return 0, 0, &auth.InvalidError{Field: "quota", Msg: `must be a size above 0, or empty for no limit; with "1 B" nothing new can be pinned`}
+		}
 	}
 	if f.Pins != "" {
 		if pins, err = strconv.ParseUint(strings.ReplaceAll(f.Pins, ",", ""), 10, 64); err != nil {
 			return 0, 0, &auth.InvalidError{Field: "pins", Msg: "must be a number, or empty for no limit"}
+		}
+		if pins == 0 {
+			return 0, 0, &auth.InvalidError{Field: "pins", Msg: `must be a number above 0, or empty for no limit; with "1 B" of space nothing new can be pinned`}
 		}
 	}
 	return quota, pins, nil

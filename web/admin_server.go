@@ -23,8 +23,6 @@ type warning struct {
 const (
 	// settleTime is how long after a start other nodes may need to say whether they reach this one.
 	settleTime = 15 * time.Minute
-	// backupAge is how old the newest backup may be.
-	backupAge = 7 * 24 * time.Hour
 	// lateAnnouncing is how late the renewal of announcements may be. Records last a day longer.
 	lateAnnouncing = time.Hour
 )
@@ -56,8 +54,10 @@ func warnings(is admin.Condition) (all []warning) {
 	case b == nil:
 		mind("No backups are made.", "Set backup.to, so that a lost disk is not the end of what is pinned here.")
 	case b.Failed:
-	case b.Last.IsZero() && is.Now.Sub(is.Started) > backupAge, !b.Last.IsZero() && is.Now.Sub(b.Last) > backupAge:
-		mind("The newest backup is older than a week.", "Look whether its schedule in [backup] is what you want.")
+	case b.Old && b.Last.IsZero():
+		mind("No backup has come to its end.", "Look whether its place, backup.to, takes what is written. The server’s log says more.")
+	case b.Old:
+		mind("The newest backup is older than three times backup.every.", "The server’s log says more.")
 	}
 	n := is.Network
 	settled := is.Now.Sub(is.Started) > settleTime

@@ -141,6 +141,10 @@ func TestAccountsPages(t *testing.T) {
 	b.post(one+"/enable", nil)
 	b.post(one+"/make-user", nil)
 	b.post(one+"/quota", url.Values{"quota": {"-3"}}).must(t, http.StatusBadRequest, `value="-3"`)
+	// Nobody who types 0 means no limit.
+	for field, zero := range map[string]string{"quota": "0 GiB", "pins": "0"} {
+		b.post(one+"/quota", url.Values{field: {zero}}).must(t, http.StatusBadRequest, "above 0", `value="`+zero+`"`)
+	}
 	b.post(one+"/paint", nil).must(t, http.StatusNotFound)
 	b.post(one+"/password", url.Values{"password": {"staple correct horse"}, "again": {"another one at all"}, "own_password": {password}}).must(t, http.StatusBadRequest, "two different ways")
 	b.post(one+"/password", url.Values{"password": {"staple correct horse"}, "again": {"staple correct horse"}, "own_password": {"wrong"}}).must(t, http.StatusBadRequest)
@@ -269,6 +273,8 @@ func TestServerPage(t *testing.T) {
 	}
 	well := r.server.is
 	b.get(serverPath).must(t, http.StatusOK, "Nothing needs to be looked at", "v1.2.3", "12D3KooW", "/ip4/127.0.0.1/tcp/4040")
+	r.server.is.Backup = &admin.BackupCondition{Last: now.AddDate(0, -1, 0)} // as its schedule has it
+	b.get(serverPath).must(t, http.StatusOK, "Nothing needs to be looked at")
 	for warns, change := range map[string]func(*admin.Condition){
 		"takes no new pins: the disk is full": func(is *admin.Condition) { is.Unready = "the disk is full" },
 		"The database is damaged":             func(is *admin.Condition) { is.Damage = "table 7" },
@@ -276,7 +282,8 @@ func TestServerPage(t *testing.T) {
 		"nothing new is stored":               func(is *admin.Condition) { is.Free = 1 << 30 },
 		"No backups are made":                 func(is *admin.Condition) { is.Backup = nil },
 		"The last backup failed":              func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Failed: true} },
-		"older than a week":                   func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Last: now.AddDate(0, -1, 0)} },
+		"than three times backup.every":       func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Last: now.Add(-time.Hour), Old: true} },
+		"No backup has come to its end":       func(is *admin.Condition) { is.Backup = &admin.BackupCondition{Old: true} },
 		"Other nodes do not reach this one": func(is *admin.Condition) {
 			is.Network.Reached, is.Network.NotReached = nil, []string{"/ip4/1.1.1.1/tcp/1"}
 		},

@@ -89,11 +89,26 @@ func (u *UI) livePins(c *call) error {
 		if err := u.tellGone(c, s, here); err != nil {
 			return false, err
 		}
-		if !below {
-			err = s.changed(newerKey, "newer", strconv.Itoa(newer))
+		if below {
+			return moving, nil
 		}
-		return moving, err
+		if newer > 0 && newer == len(page.Views) { // there may be more
+			if newer, err = u.newer(c, q, top); err != nil {
+				return false, err
+			}
+		}
+		return moving, s.changed(newerKey, "newer", strconv.Itoa(newer))
 	})
+}
+
+// newer counts the pins of a list that were made after a time.
+func (u *UI) newer(c *call, q pin.Query, than time.Time) (int, error) {
+	q.Limit = 0
+	if than.After(q.After) {
+		q.After = than
+	}
+	page, err := u.Pins.List(c.ctx, c.me.Account, q)
+	return page.Count, err
 }
 
 // newerKey is not the ID of a pin.

@@ -187,6 +187,10 @@ func TestLivePage(t *testing.T) {
 	// What was added since the page was made is counted, and what was removed is told.
 	r.pin(ben, otherCID, "new")
 	b.events(strings.ReplaceAll(live[1], "&amp;", "&"), "event: newer", "data: 1")
+	for range rowsOnPage {
+		r.pin(ben, otherCID, "another")
+	}
+	b.events(strings.ReplaceAll(live[1], "&amp;", "&"), "event: newer", fmt.Sprintf("data: %d", 1+rowsOnPage))
 }
 
 // A name cannot end a line of a stream of events: what follows would be an event of its own.

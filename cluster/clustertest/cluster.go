@@ -136,6 +136,7 @@ func (c *Cluster) apply(w write) {
 		c.pinset[w.cid] = w.pin
 	}
 	for _, p := range c.peers {
+		delete(p.other, w.cid)
 		p.hear(w.cid)
 	}
 }
@@ -177,6 +178,17 @@ func (c *Cluster) Lose(cid string) {
 	for _, p := range c.peers {
 		delete(p.ops, cid)
 		p.Node.remove(cid)
+	}
+}
+
+// Reset empties the pinset, as a cluster that starts with an empty state does. The nodes keep what they
+// have.
+func (c *Cluster) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.pinset)
+	for _, p := range c.peers {
+		clear(p.ops)
 	}
 }
 

@@ -14,12 +14,14 @@ type Node struct {
 	c      *Cluster
 	server *httptest.Server
 	pins   map[string]struct{}
-	down   bool // it refuses what its peer asks
+	loose  map[string][]byte // blocks that no pin has, by hash
+	down   bool              // it refuses what its peer asks
 	agent  string
+	lies   map[string]Content
 }
 
 func newNode(c *Cluster, i int) *Node {
-	n := &Node{ID: fmt.Sprintf("12D3KooWnode%d", i), c: c, pins: make(map[string]struct{}), agent: "holdfast/1"}
+	n := &Node{ID: fmt.Sprintf("12D3KooWnode%d", i), c: c, pins: make(map[string]struct{}), loose: make(map[string][]byte), agent: "holdfast/1"}
 	n.server = httptest.NewServer(http.HandlerFunc(n.serve))
 	return n
 }
@@ -41,6 +43,32 @@ func (n *Node) BeKubo() {
 	n.c.mu.Lock()
 	defer n.c.mu.Unlock()
 	n.agent = "kubo/0.43.0"
+}
+
+// Lie makes the node say that a DAG is as large as it is not.
+func (n *Node) Lie(cid string, is Content) {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	if n.lies == nil {
+		n.lies = make(map[string]Content)
+	}
+	n.lies[cid] = is
+}
+
+// content is how large the node says that a DAG is.
+func (n *Node) content(cid string) Content {
+	if is, lies := n.lies[cid]; lies {
+		return is
+	}
+	return n.c.network[cid]
+}
+
+// partly is how much of a DAG the node says that it has, before it has all.
+func (n *Node) partly(cid string) Content {
+	if is, lies := n.lies[cid]; lies {
+		return is
+	}
+	return Content{Blocks: 1, Bytes: 1}
 }
 
 // Replace puts another node in the place of this one, with nothing pinned, at the same address.
@@ -73,6 +101,13 @@ func (n *Node) Forget(cid string) {
 	delete(n.pins, cid)
 }
 
+// Block gives a block that was put to the node, by its hash; nil if it was not.
+func (n *Node) Block(hash string) []byte {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	return n.loose[hash]
+}
+
 func (n *Node) remove(cid string) { delete(n.pins, cid) }
 
 func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +120,7 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		_ = enc.Encode(map[string]any{"Message": text, "Code": 0, "Type": "error"})
 	}
 	cid := r.URL.Query().Get("arg")
-	is, kubo := n.c.network[cid], n.agent != "holdfast/1"
+	is, kubo := n.content(cid), n.agent != "holdfast/1"
 	if kubo {
 		is = Content{}
 	}
@@ -103,7 +138,7 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": is.Blocks, "Bytes": is.Bytes})
 		case r.URL.Query().Get("unfinished") == "true" && !kubo && is.Blocks > 0:
 			// Of what is not all there the node has the root.
-			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": 1, "Bytes": 1, "Status": "pinning"})
+			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": n.partly(cid).Blocks, "Bytes": n.partly(cid).Bytes, "Status": "pinning"})
 		default:
 			fail("path '" + cid + "' is not pinned")
 		}
@@ -115,7 +150,7 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		delete(n.pins, cid)
 		_ = enc.Encode(map[string]any{"Pins": []string{cid}})
 	case "/api/v0/dag/stat":
-		whole := n.c.network[cid]
+		whole := n.content(cid)
 		_ = enc.Encode(map[string]any{"DagStats": []any{map[string]any{"Size": whole.Bytes, "NumBlocks": whole.Blocks}}})
 	default:
 		http.NotFound(w, r)

@@ -2,13 +2,19 @@ package clustertest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	car "github.com/ipld/go-car/v2"
 )
 
 // Peer is a peer of the cluster.
@@ -24,6 +30,7 @@ type Peer struct {
 	asked  chan struct{}    // has an entry for each request that met it hanging
 	ops    map[string]*op   // what it pins and unpins
 	answer http.HandlerFunc // in the place of its own; nil is none
+	other  map[string]*Pin  // what its pinset has that differs from that of the others; nil is that it has not
 }
 
 // op is what a peer does about a CID.
@@ -128,11 +135,50 @@ func (p *Peer) Answer(h http.HandlerFunc) {
 	p.answer = h
 }
 
+// Wrap has something stand before the peer, and pass on what it likes.
+func (p *Peer) Wrap(h func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc)) {
+	p.Answer(func(w http.ResponseWriter, r *http.Request) { h(w, r, p.mux().ServeHTTP) })
+}
+
 // Fail makes a pin of this peer fail with a reason.
 func (p *Peer) Fail(cid, reason string) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	p.ops[cid] = &op{status: "pin_error", reason: reason, since: time.Now(), tries: 1}
+}
+
+// Differ makes the peer's pinset differ from that of the others, until a change of the CID comes: it has is
+// there, or nothing if that is nil.
+func (p *Peer) Differ(cid string, is *Pin) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.other == nil {
+		p.other = make(map[string]*Pin)
+	}
+	p.other[cid] = is
+}
+
+// Knows is what the peer's pinset has of a CID; nil is nothing.
+func (p *Peer) Knows(cid string) *Pin {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return p.knows(cid)
+}
+
+// knows is what the peer's pinset has of a CID.
+func (p *Peer) knows(cid string) *Pin {
+	if is, differs := p.other[cid]; differs {
+		return is
+	}
+	return p.c.pinset[cid]
+}
+
+// Recover has the peer try again what failed.
+func (p *Peer) Recover(cid string) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	delete(p.ops, cid)
+	p.hear(cid)
 }
 
 func (p *Peer) away() bool { return p.server == nil || p.hung != nil }
@@ -244,6 +290,7 @@ func (p *Peer) mux() *http.ServeMux {
 	on("POST /pins/{cid}", p.servePin)
 	on("DELETE /pins/{cid}", p.serveUnpin)
 	on("POST /pins/{cid}/recover", p.serveRecover)
+	m.HandleFunc("POST /add", p.serveAdd)
 	return m
 }
 
@@ -252,10 +299,11 @@ func (p *Peer) serveID(w http.ResponseWriter, _ *http.Request) {
 	for _, o := range p.c.peers {
 		members = append(members, o.ID)
 	}
-	p.send(w, map[string]any{
-		"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members,
-		"ipfs": map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}},
-	})
+	node := map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}, "error": ""}
+	if p.Node.down {
+		node = map[string]any{"id": "", "addresses": nil, "error": "the node does not answer"}
+	}
+	p.send(w, map[string]any{"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members, "ipfs": node})
 }
 
 func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
@@ -271,14 +319,21 @@ func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveAllocations(w http.ResponseWriter, _ *http.Request) {
 	var all []*Pin
-	for _, pin := range p.c.pinset {
-		all = append(all, pin)
+	for cid := range p.c.pinset {
+		if is := p.knows(cid); is != nil {
+			all = append(all, is)
+		}
+	}
+	for cid, is := range p.other {
+		if is != nil && p.c.pinset[cid] == nil {
+			all = append(all, is)
+		}
 	}
 	list(w, all)
 }
 
 func (p *Peer) serveAllocation(w http.ResponseWriter, r *http.Request) {
-	if pin := p.c.pinset[r.PathValue("cid")]; pin != nil {
+	if pin := p.knows(r.PathValue("cid")); pin != nil {
 		p.send(w, pin)
 		return
 	}
@@ -358,7 +413,7 @@ func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
 
 func (p *Peer) serveUnpin(w http.ResponseWriter, r *http.Request) {
 	cid := r.PathValue("cid")
-	pin := p.c.pinset[cid]
+	pin := p.knows(cid)
 	if pin == nil {
 		p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
 		return
@@ -376,4 +431,61 @@ func (p *Peer) serveRecover(w http.ResponseWriter, r *http.Request) {
 	delete(p.ops, cid)
 	p.hear(cid)
 	p.send(w, p.status(cid))
+}
+
+// serveAdd takes a CAR of raw blocks, and puts them to the peer's node, without a pin. It takes them all
+// or, if the node refuses, none.
+func (p *Peer) serveAdd(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("format") != "car" || q.Get("local") != "true" || q.Get("no-pin") != "true" || q.Get("stream-channels") != "false" {
+		p.fail(w, http.StatusBadRequest, "the fake takes CARs for its own node alone, without a pin")
+		return
+	}
+	file, _, err := r.FormFile("file")
+	if err != nil {
+		p.fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	defer file.Close()
+	in, err := car.NewBlockReader(file) // it compares hashes
+	if err != nil {
+		p.fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	var loose []blocks.Block
+	for {
+		b, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && (b.Cid().Type() != cid.Raw || len(loose) > 0 && b.Cid().Prefix() != loose[0].Cid().Prefix()) {
+			err = fmt.Errorf("the node would take block %s for another", b.Cid())
+		}
+		if err != nil {
+			p.fail(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		loose = append(loose, b)
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.Node.down || p.full {
+		p.fail(w, http.StatusInternalServerError, "there were errors adding blocks: the node refuses them")
+		return
+	}
+	root := in.Roots[0].String()
+	is := p.c.network[root]
+	for _, b := range loose {
+		if hash := string(b.Cid().Hash()); p.Node.loose[hash] == nil {
+			p.Node.loose[hash] = b.RawData()
+			is.Blocks++
+			is.Bytes += uint64(len(b.RawData()))
+		}
+	}
+	is.All = true // the others fetch from this node
+	p.c.network[root] = is
+	for _, o := range p.c.peers {
+		o.try()
+	}
+	p.send(w, []any{})
 }

@@ -55,8 +55,11 @@ func (c *cli) printCluster(s admin.ClusterState) error {
 	rows := [][]string{{"PEER", "STATE", "ROOM", "QUEUED", "PINNING", "FAILED", "SIZES", "URL"}}
 	for _, p := range s.Peers {
 		state, queued, pinning, failed := "answers", "-", "-", "-"
-		if p.Away != "" {
+		switch {
+		case p.Away != "":
 			state = "away: " + p.Away
+		case p.NodeAway != "":
+			state = "its node is away: " + p.NodeAway
 		}
 		if p.Work != nil {
 			queued, pinning, failed = fmt.Sprint(p.Work.Queued), fmt.Sprint(p.Work.Pinning), fmt.Sprint(p.Work.Failed)

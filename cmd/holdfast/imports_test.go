@@ -36,7 +36,7 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "cluster", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "cluster", "node", "node/denylist", "node/gateway", "node/guard", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
+		"admin", "auth", "auth/authhttp", "backup", "cluster", "node", "node/denylist", "node/gateway", "node/guard", "node/intake", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},

@@ -17,6 +17,9 @@
 // A page with a Helia in it, in a headless Chromium, pins what only the page has, over each
 // transport that a page can dial a server by.
 //
+// The compliance suite that the API's makers publish, @ipfs-shipyard/pinning-service-compliance, passes in
+// all of its checks.
+//
 // Two linters, redocly and spectral, find nothing in the description.
 //
 // `make test-clients` runs it. It is a module of its own, since nothing else needs the

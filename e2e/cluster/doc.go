@@ -5,6 +5,9 @@
 // With -mixed the last of three nodes is a Kubo. TestMonth has all kinds of faults at random: -month-seed
 // repeats a run, and `make month` is the long form.
 //
+// TestFrontIsAService runs tests of package e2e and of the module in ../clients with a front in the place of
+// a single Holdfast.
+//
 // CI does not build ipfs-cluster. There is shown without it:
 //
 //   - that the calls which TestCalls finds the peers to make are answered as a Kubo answers them:

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,29 +234,29 @@ func reach(t *testing.T, ctx context.Context, k *rig.Kubo, n *storage) {
 }
 
 // collects has Kubos give up again and again what is not pinned, as a Holdfast does by itself, until the
-// function that it returns is called.
+// function that it returns is called. Each does so for itself: one that pins makes its own collection wait.
 func (w *world) collects(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			for _, s := range w.nodes {
-				if s.kubo != nil {
-					_ = s.Call(ctx, "repo/gc", url.Values{"quiet": {"true"}}, nil) // the next second does it
+	var all sync.WaitGroup
+	for _, s := range w.nodes {
+		if s.kubo == nil {
+			continue
+		}
+		all.Go(func() {
+			tick := time.NewTicker(time.Second)
+			defer tick.Stop()
+			for {
+				_ = s.Call(ctx, "repo/gc", url.Values{"quiet": {"true"}}, nil) // the next second does it
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
 				}
 			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+		})
+	}
 	return func() {
 		cancel()
-		<-done
+		all.Wait()
 	}
 }

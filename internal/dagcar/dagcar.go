@@ -97,6 +97,9 @@ type Config struct {
 	// ByHash is the way of gateways: a block is written once under whatever CID, if Seen is not
 	// nil, and none that is within its CID is written.
 	ByHash bool
+	// As gives the CID that a block of the DAG is written under, and whether it is written at all; its
+	// links are followed whatever it says. Nil writes each under its own.
+	As func(c cid.Cid) (as cid.Cid, write bool)
 	// Before are blocks that come before those of the DAG.
 	Before []Block
 }
@@ -277,9 +280,15 @@ func (s *stream) visit(read func(cid.Cid, func(int) []byte) ([]byte, error), lin
 	if err != nil || !write && !enter {
 		return err
 	}
+	as := link.CID
+	if s.As != nil {
+		ok := false
+		as, ok = s.As(link.CID)
+		write = write && ok
+	}
 	// The bytes come to where they belong, behind the head of their section.
 	data, err := read(link.CID, func(size int) []byte {
-		head := section(s.buf, link.CID, size)
+		head := section(s.buf, as, size)
 		s.buf = head[:len(s.buf)]
 		return head[len(head):]
 	})
@@ -287,7 +296,7 @@ func (s *stream) visit(read func(cid.Cid, func(int) []byte) ([]byte, error), lin
 		return fmt.Errorf("read block %s: %w", link.CID, err)
 	}
 	if write {
-		s.buf = section(s.buf, link.CID, len(data))
+		s.buf = section(s.buf, as, len(data))
 		if n := len(s.buf); len(data) > 0 && cap(s.buf) > n && &s.buf[:n+1][n] == &data[0] { // as it should be
 			s.buf = s.buf[:n+len(data)]
 		} else {

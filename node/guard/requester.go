@@ -27,7 +27,7 @@ import (
 func (g Guard) Requester(from netip.Addr, a ma.Multiaddr) error {
 	refuse := func(why string) error { return &RefusedError{Addr: a.String(), Why: why} }
 	s, ok := socketOf(a)
-	if !ok {
+	if !ok || s.webSocket {
 		return refuse("no address that a request can name of itself")
 	}
 	from = plain(from)
@@ -51,15 +51,17 @@ func (g Guard) Requester(from netip.Addr, a ma.Multiaddr) error {
 // carrierNAT is also what private networks over the internet take, such as Tailscale's.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// socket is where an address leads, whatever is spoken there.
+// socket is where an address leads. Whether it is spoken to by WebSocket counts: that begins with
+// HTTP, which other servers act on. Otherwise it does not matter what is spoken there.
 type socket struct {
-	addr netip.Addr // plain
-	udp  bool
-	port uint16
+	addr      netip.Addr // plain
+	udp       bool
+	webSocket bool
+	port      uint16
 }
 
 // socketOf gives the socket of an address that begins with an IP address and a port, and
-// that is spoken to by libp2p's own means: not by way of a relay, nor by HTTP.
+// that is spoken to by libp2p's own means or by WebSocket: not by way of a relay.
 func socketOf(a ma.Multiaddr) (s socket, ok bool) {
 	if len(a) < 2 {
 		return socket{}, false
@@ -79,8 +81,13 @@ func socketOf(a ma.Multiaddr) (s socket, ok bool) {
 	if err != nil {
 		return socket{}, false
 	}
+	tls := false
 	for _, c := range a[2:] {
 		switch c.Protocol().Code {
+		case ma.P_TLS, ma.P_SNI:
+			tls = true
+		case ma.P_WS, ma.P_WSS:
+			s.webSocket = true
 		case ma.P_QUIC_V1, ma.P_WEBTRANSPORT, ma.P_WEBRTC_DIRECT, ma.P_CERTHASH:
 			if !s.udp {
 				return socket{}, false
@@ -89,6 +96,9 @@ func socketOf(a ma.Multiaddr) (s socket, ok bool) {
 		default:
 			return socket{}, false
 		}
+	}
+	if s.webSocket && s.udp || tls && !s.webSocket {
+		return socket{}, false
 	}
 	s.addr, s.port = plain(ip), uint16(port)
 	return s, true
@@ -106,8 +116,9 @@ type grant struct {
 	at   socket
 }
 
-// Grant lets a peer be dialled at an address, whatever is spoken there, until end is
-// called. Others, and other addresses of the peer, are judged as before.
+// Grant lets a peer be dialled at an address until end is called, by whatever libp2p speaks
+// there, or by WebSocket if the address is of WebSocket. Others, and other addresses of the
+// peer, are judged as before.
 func (g *Grants) Grant(p peer.ID, a ma.Multiaddr) (end func()) {
 	s, ok := socketOf(a)
 	if !ok {

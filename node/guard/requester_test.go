@@ -138,3 +138,24 @@ func TestGrants(t *testing.T) {
 		t.Error("a name is granted")
 	}
 }
+
+// A grant for WebSocket is for nothing else, by whatever name the other side goes.
+func TestGrantsOfWebSocket(t *testing.T) {
+	var g Grants
+	defer g.Grant("p", ma.StringCast("/ip4/192.168.1.7/tcp/443/tls/ws"))()
+	for addr, want := range map[string]bool{
+		"/ip4/192.168.1.7/tcp/443/tls/ws":                 true,
+		"/ip4/192.168.1.7/tcp/443/wss":                    true,
+		"/ip4/192.168.1.7/tcp/443/tls/sni/example.com/ws": true,
+		"/ip4/192.168.1.7/tcp/443":                        false,
+		"/ip4/192.168.1.7/tcp/443/tls":                    false,
+		"/ip4/192.168.1.7/tcp/443/tls/http":               false,
+		"/ip4/192.168.1.7/tcp/80/ws":                      false,
+		"/ip4/192.168.1.7/udp/443/quic-v1/ws":             false,
+		"/ip4/192.168.1.8/tcp/443/tls/ws":                 false,
+	} {
+		if got := g.Has("p", ma.StringCast(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+}

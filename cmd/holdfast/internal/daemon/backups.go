@@ -43,8 +43,9 @@ type backups struct {
 	addrs   func() []string // of the node; nil while no server runs
 
 	running sync.Mutex
-	mu      sync.Mutex // guards state
+	mu      sync.Mutex // guards what follows
 	state   backupState
+	since   time.Time // when the schedule began; zero: there is none
 }
 
 // backupState is what is known of the backups at the configured place since the start.
@@ -239,15 +240,30 @@ func (b *backups) warning(now time.Time) string {
 		return ""
 	}
 	state := b.State()
+	old := b.old(now)
 	switch age := now.Sub(state.Last); {
 	case state.Failed && state.Last.IsZero():
 		return "the last backup failed, and there is no other"
 	case state.Failed:
 		return fmt.Sprintf("the last backup failed, and the newest is %v old", age.Round(time.Minute))
-	case !state.Last.IsZero() && age > backupOld*every:
+	case old && state.Last.IsZero():
+		return fmt.Sprintf("no backup has come to its end within %v", (backupOld * every).Round(time.Minute))
+	case old:
 		return fmt.Sprintf("the newest backup is %v old", age.Round(time.Minute))
 	}
 	return ""
+}
+
+// old reports whether a newer backup should be there, by the schedule.
+func (b *backups) old(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := b.state.Last
+	if last.IsZero() {
+		last = b.since
+	}
+	every := time.Duration(b.cfg.Every)
+	return every > 0 && !last.IsZero() && now.Sub(last) > backupOld*every
 }
 
 // retryBackup is how soon a backup is tried again that failed.
@@ -259,6 +275,9 @@ func (b *backups) run(ctx context.Context) {
 	if b.cfg.To == "" || every == 0 {
 		return
 	}
+	b.mu.Lock()
+	b.since = time.Now()
+	b.mu.Unlock()
 	next := time.Duration(0)
 	if last, err := NewestBackup(ctx, b.cfg, b.instance); err != nil {
 		b.log.Warn("the backups that were made cannot be read", "place", b.cfg.To, "err", err)

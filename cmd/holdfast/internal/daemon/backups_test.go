@@ -66,6 +66,37 @@ func TestBackupsWarn(t *testing.T) {
 	})
 }
 
+// A first backup that never ends warns too, and every place that warns does so by the schedule.
+func TestOldBackups(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		every       time.Duration
+		since, last time.Duration // before now; 0 is never
+		warning     string
+	}{
+		{time.Hour, 4 * time.Hour, 0, "no backup has come to its end within 3h0m0s"},
+		{time.Hour, 2 * time.Hour, 0, ""},
+		{time.Hour, time.Minute, 4 * time.Hour, "the newest backup is 4h0m0s old"},
+		{time.Hour, 4 * time.Hour, 2 * time.Hour, ""},
+		{30 * 24 * time.Hour, time.Minute, 20 * 24 * time.Hour, ""},
+		{0, 0, 20 * 24 * time.Hour, ""}, // somebody makes them
+	} {
+		b := &backups{cfg: config.Backup{To: "/x", Every: config.Duration(c.every)}}
+		if c.since > 0 {
+			b.since = now.Add(-c.since)
+		}
+		if c.last > 0 {
+			b.state.Last = now.Add(-c.last)
+		}
+		if got := b.warning(now); got != c.warning {
+			t.Errorf("%+v: the warning is %q", c, got)
+		}
+		if got := b.old(now); got != (c.warning != "") {
+			t.Errorf("%+v: old is %v", c, got)
+		}
+	}
+}
+
 // The schedule makes backups, and its state is in the log, in the metrics and on /readyz.
 func TestScheduledBackups(t *testing.T) {
 	p, lines := testProgram(t, testDataDir(t))

@@ -86,7 +86,8 @@ func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
 		return nil, err
 	}
 	c.Instance, c.Journal, c.Logger = p.core.front, ds, p.Log
-	c.NewLife = func() (cluster.Life, error) { return newLife(life, newest) }
+	c.Staging = &staging{store: p.core.store, denials: p.denials, dir: p.Data.File(datadir.TempDirName), log: p.Log}
+	c.NewLife = func(since time.Time) (cluster.Life, error) { return newLife(life, newest, since) }
 	c.Account = accountReplication{p.core.auth}.of
 	if !p.Config.Node.AllowPrivateAddresses {
 		c.AllowOrigin = publicOrigin
@@ -131,32 +132,35 @@ func clusterConfig(c config.Cluster) (is cluster.Config, err error) {
 func readLife(path string, newest time.Time) (l cluster.Life, err error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newLife(path, newest)
+		return newLife(path, newest, time.Time{})
 	}
 	if err != nil {
 		return l, fmt.Errorf("read %s: %w", datadir.LifeName, err)
 	}
-	var ms int64
-	switch n, err := fmt.Sscan(string(b), &l.Name, &ms); {
+	var newestAt, since int64
+	switch n, err := fmt.Sscan(string(b), &l.Name, &newestAt, &since); {
 	case n == 0:
-		return newLife(path, newest)
-	case err != nil: // of a version that wrote no time
+		return newLife(path, newest, time.Time{})
+	case n == 1 && err != nil: // of a version that wrote no time
 		l.Newest = newest
 		return l, writeLife(path, l)
 	}
-	l.Newest = time.UnixMilli(ms)
+	l.Newest = time.UnixMilli(newestAt)
+	if since > 0 {
+		l.Since = time.UnixMilli(since)
+	}
 	return l, nil
 }
 
-// newLife begins a life.
-func newLife(path string, newest time.Time) (cluster.Life, error) {
-	l := cluster.Life{Name: strings.ToLower(rand.Text()[:8]), Newest: newest}
+// newLife begins a life. since is as [cluster.Life] has it.
+func newLife(path string, newest, since time.Time) (cluster.Life, error) {
+	l := cluster.Life{Name: strings.ToLower(rand.Text()[:8]), Newest: newest, Since: since}
 	return l, writeLife(path, l)
 }
 
 func writeLife(path string, l cluster.Life) error {
-	ms := max(l.Newest.UnixMilli(), 0) // there may be no request
-	if err := durable.WriteFile(path, datadir.LifeName+".new", fmt.Appendf(nil, "%s %d\n", l.Name, ms), 0o600); err != nil {
+	newest, since := max(l.Newest.UnixMilli(), 0), max(l.Since.UnixMilli(), 0) // the zero time is 0
+	if err := durable.WriteFile(path, datadir.LifeName+".new", fmt.Appendf(nil, "%s %d %d\n", l.Name, newest, since), 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", datadir.LifeName, err)
 	}
 	return nil

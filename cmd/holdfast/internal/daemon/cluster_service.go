@@ -34,7 +34,7 @@ func (s clusterService) State(ctx context.Context) (admin.ClusterState, error) {
 		Instance: s.core.front, Replication: s.Config.Cluster.Replication, Members: is.Members, Below: is.Below, Peers: []admin.ClusterPeer{},
 	}
 	for _, p := range is.Peers {
-		one := admin.ClusterPeer{Name: p.Name, ID: p.ID, URL: p.URL, Version: p.Version, Node: p.Node, Sizes: p.NodeKnown, Room: p.Room}
+		one := admin.ClusterPeer{Name: p.Name, ID: p.ID, URL: p.URL, Version: p.Version, Node: p.Node, NodeAway: p.NodeAway, Sizes: p.NodeKnown, Room: p.Room}
 		if p.Err != nil {
 			one.Away = p.Err.Error()
 		}

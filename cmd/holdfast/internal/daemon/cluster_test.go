@@ -114,7 +114,7 @@ func TestFront(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for command, want := range map[string]int{"cat?arg=" + cid: http.StatusNotImplemented, "dag/export?arg=" + cid: http.StatusNotImplemented, "add": http.StatusNotImplemented, "pin/ls": http.StatusOK, "id": http.StatusOK} {
+	for command, want := range map[string]int{"cat?arg=" + cid: http.StatusNotImplemented, "dag/export?arg=" + cid: http.StatusNotImplemented, "add": http.StatusBadRequest, "pin/ls": http.StatusOK, "id": http.StatusOK} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL()+RPCPath+"/"+command, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -107,7 +107,7 @@ func (p *Program) gatewayRouter(c content) (*echo.Echo, error) {
 		e.Use(p.metrics.Requests.Middleware(metrics.GatewayRoute))
 	}
 	e.Use(logRequests(p.Log), faults.RecoverPanics, trustedForwards(p.Config.HTTP.TrustedProxies),
-		httpd.EachClient(max(1, p.Config.Gateway.MaxRequests/clientShare)))
+		httpd.EachClient(max(1, p.Config.Gateway.MaxRequests/clientShare)), httpd.SlowGivesWay(p.Config.Gateway.MaxRequests))
 	e.Any("/*", echo.WrapHandler(handler))
 	return e, nil
 }

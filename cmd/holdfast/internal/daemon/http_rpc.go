@@ -59,14 +59,8 @@ func (p *Program) content() content {
 			id := p.node.PeerID()
 			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Protocols: p.node.Protocols(), Version: p.Version}
 		},
-		upload: func(ctx context.Context, account string) (rpc.Upload, error) {
-			u, err := p.pins.Upload(ctx, account)
-			if err != nil {
-				return nil, err
-			}
-			return u, nil
-		},
-		repo: repo{p.core.store, quotas{p.core.auth}, p.pins.Claims}, providers: p.node.Providers,
+		upload: p.upload,
+		repo:   repo{p.core.store, quotas{p.core.auth}, p.pins.Claims}, providers: p.node.Providers,
 		conns: func() (all []rpc.Connection) {
 			for _, c := range p.node.Connections() {
 				all = append(all, rpc.Connection(c))
@@ -74,6 +68,15 @@ func (p *Program) content() content {
 			return all
 		},
 	}
+}
+
+// upload begins an upload of an account.
+func (p *Program) upload(ctx context.Context, account string) (rpc.Upload, error) {
+	u, err := p.pins.Upload(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // repo is an [rpc.Repo].
@@ -160,7 +163,11 @@ func (a *api) rpcBySocket(g *echo.Group, as echo.MiddlewareFunc) error {
 // noBlocks has none.
 type noBlocks struct{ blockstore.Blockstore }
 
-// clusterContent is what the RPC has if a cluster keeps what is pinned: pins, and no blocks.
+// atFront are the commands, beside those of pins, that are served if a cluster keeps what is pinned.
+var atFront = []string{"add", "block/put", "commands", "dag/import", "dag/put", "id", "repo/stat", "version"}
+
+// clusterContent is what the RPC has if a cluster keeps what is pinned: pins and uploads, and no blocks to
+// read.
 func (p *Program) clusterContent(profile upload.Profile) content {
 	return content{
 		profile: profile, blocks: noBlocks{blockstore.NewBlockstore(datastore.NewNullDatastore())},
@@ -169,16 +176,16 @@ func (p *Program) clusterContent(profile upload.Profile) content {
 		above:      func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, nil },
 		deniedPath: p.denials.DeniedPath,
 		node:       func() rpc.Node { return rpc.Node{Addresses: p.delegates(), Version: p.Version} },
-		upload:     func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
+		upload:     p.upload,
 		repo:       repo{p.core.store, quotas{p.core.auth}, p.pins.Claims},
 		providers:  func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		conns:      func() []rpc.Connection { return nil },
 		refuse: func(command string) string {
-			if strings.HasPrefix(command, "pin/") || slices.Contains([]string{"id", "version", "commands", "repo/stat"}, command) {
+			if strings.HasPrefix(command, "pin/") || slices.Contains(atFront, command) {
 				return ""
 			}
-			return "a cluster keeps what is pinned here, so this server has no blocks and takes no uploads: " +
-				"ask a node of the cluster, or a gateway; pin/add, pin/ls, pin/rm and pin/update are served here"
+			return "a cluster keeps what is pinned here, so this server has no blocks to read: ask a node of the cluster, " +
+				"or a gateway; uploads (add, dag/import, dag/put, block/put) and pin/add, pin/ls, pin/rm and pin/update are served here"
 		},
 	}
 }

@@ -25,12 +25,22 @@ func TestLife(t *testing.T) {
 	if again := read(later); began.Name == "" || again.Name != began.Name || !again.Newest.Equal(first) {
 		t.Errorf("it began as %+v and is %+v", began, again)
 	}
-	other, err := newLife(path, time.Time{})
+	other, err := newLife(path, time.Time{}, time.Time{})
 	if err != nil || other.Name == began.Name {
 		t.Errorf("another is %+v, %v", other, err)
 	}
-	if l := read(later); l.Name != other.Name || l.Newest.UnixMilli() != 0 {
+	if l := read(later); l.Name != other.Name || l.Newest.UnixMilli() != 0 || !l.Since.IsZero() {
 		t.Errorf("without requests it is %+v", l)
+	}
+	copied, err := newLife(path, first, later)
+	if l := read(later); err != nil || l.Name != copied.Name || !l.Newest.Equal(first) || !l.Since.Equal(later) {
+		t.Errorf("of a copy it is %+v, %v", l, err)
+	}
+	if err := os.WriteFile(path, []byte("oldname 1700000000123\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l := read(later); l.Name != "oldname" || !l.Newest.Equal(first) || !l.Since.IsZero() {
+		t.Errorf("without the second time it is %+v", l)
 	}
 	for text, same := range map[string]bool{"oldname\n": true, "": false} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

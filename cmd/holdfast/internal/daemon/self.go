@@ -64,7 +64,7 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 	}
 	if p.Config.Backup.To != "" {
 		state := p.backups.State()
-		is.Backup = &admin.BackupCondition{Last: state.Last, Failed: state.Failed}
+		is.Backup = &admin.BackupCondition{Last: state.Last, Failed: state.Failed, Old: p.backups.old(is.Now)}
 	}
 	return is, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/internal/client"
@@ -70,6 +71,8 @@ type limitedConn struct {
 
 	writing  sync.Mutex
 	deadline time.Time // for writes, as the server set it
+
+	took atomic.Int64 // bytes of the answer that the client took, see [SlowGivesWay]
 }
 
 // Listen wraps a listener, so that its connections count.
@@ -239,6 +242,7 @@ func (c *limitedConn) Write(b []byte) (n int, err error) {
 			return n, err
 		}
 		m, err := c.Conn.Write(piece)
+		c.took.Add(int64(m))
 		if n += m; err != nil || n == len(b) {
 			return n, err
 		}
