@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/holdfast-ipfs/holdfast/internal/direct"
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
@@ -48,12 +49,12 @@ func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(directWriter{f}, r)
+	n, err := io.Copy(direct.Writer{File: f}, r)
 	if err == nil && n != size {
 		err = fmt.Errorf("write %s: %d bytes came of %d", path, n, size)
 	}
 	if err == nil {
-		startWriting(f)
+		direct.StartWriting(f)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)

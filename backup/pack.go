@@ -81,8 +81,9 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	return copy((*b)[off:], p), nil
 }
 
-// readAtOnce is how much of a pack is read at once: its reader asks for single bytes.
-const readAtOnce = 256 << 10
+// readAtOnce is how much of a pack is read at once: its reader asks for single bytes. What is left of that
+// when a block begins is copied twice, so it is not much.
+const readAtOnce = 64 << 10
 
 // errBlock: a block of a pack is not as it should be.
 var errBlock = errors.New("a block has another hash")
@@ -96,29 +97,35 @@ type packBlock struct {
 }
 
 // readPack calls block for each block of a pack, in their order, and bad for each whose bytes do
-// not have its hash. What is read is that which block gets to keep. Blocks are read and hashed
-// while others are written.
+// not have its hash. What block gets is valid until it returns. Blocks are read and hashed while others
+// are written.
 func readPack(r io.Reader, block func(multihash.Multihash, []byte) error, bad func(cid.Cid)) error {
 	br, err := car.NewBlockReader(bufio.NewReaderSize(r, readAtOnce), car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
 	if err != nil {
 		return err
 	}
 	ahead, quit := make(chan *packBlock, readAhead), make(chan struct{})
-	var end error // of reading; it is set before ahead is closed
+	again := make(chan []byte, readAhead+1) // of blocks that are written, for the next
+	var end error                           // of reading; it is set before ahead is closed
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer close(quit)
 	reading.Go(func() {
 		defer close(ahead)
 		for {
-			b, err := br.Next()
+			var buf []byte
+			select {
+			case buf = <-again:
+			default:
+			}
+			c, data, err := nextBlock(br, buf)
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
 					end = err
 				}
 				return
 			}
-			p := &packBlock{cid: b.Cid(), data: b.RawData(), hashed: make(chan struct{})}
+			p := &packBlock{cid: c, data: data, hashed: make(chan struct{})}
 			reading.Go(func() {
 				defer close(p.hashed)
 				prefix := p.cid.Prefix()
@@ -141,6 +148,29 @@ func readPack(r io.Reader, block func(multihash.Multihash, []byte) error, bad fu
 		if err := block(p.cid.Hash(), p.data); err != nil {
 			return fmt.Errorf("block %s: %w", p.cid, err)
 		}
+		select {
+		case again <- p.data:
+		default:
+		}
 	}
 	return end
+}
+
+// nextBlock reads a block into buf, or into new memory if buf is too small. Errors: io.EOF after the last.
+func nextBlock(r *car.BlockReader, buf []byte) (c cid.Cid, data []byte, err error) {
+	c, from, size, err := r.NextReader()
+	if err != nil {
+		return c, nil, err
+	}
+	if size > maxBlock {
+		return c, nil, fmt.Errorf("block %s has %d bytes", c, size)
+	}
+	if uint64(cap(buf)) < size {
+		buf = make([]byte, size)
+	}
+	data = buf[:size]
+	if _, err = io.ReadFull(from, data); errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return c, data, err
 }

@@ -24,7 +24,7 @@ type Target interface {
 	RecordsDone(ctx context.Context) error
 	// Wants reports whether the records link to a block that is not there yet.
 	Wants(ctx context.Context, h multihash.Multihash) (bool, error)
-	// Block writes a block, which it keeps.
+	// Block writes a block. It does not keep data.
 	Block(h multihash.Multihash, data []byte) error
 	// Flush makes durable, and known to Wants, what was written.
 	Flush() error

@@ -63,17 +63,7 @@ func TestRestore(t *testing.T) {
 					t.Errorf("restored %s, want %s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
 				back.verify(t)
-				// What was unpinned is given back there as anywhere.
-				page, err := back.Store.List(t.Context(), account, pin.Query{Limit: 1000})
-				must(t, err)
-				for _, r := range page.Requests {
-					must(t, back.unpin(t.Context(), r.ID))
-				}
-				_, err = back.Reclaim(t.Context(), nil)
-				must(t, err)
-				if st, err := back.Stats(t.Context()); err != nil || st.Live.Blocks+st.Dead.Blocks > 0 {
-					t.Errorf("after all was unpinned there are %+v %+v: %v", st.Live, st.Dead, err)
-				}
+				givesAllBack(t, back)
 				back.close()
 			}
 			checked, err := backup.Check(t.Context(), p, key, "", func(backup.Progress) {}, func(f backup.Fault) error {
@@ -89,8 +79,13 @@ func TestRestore(t *testing.T) {
 
 // A restore that is cut off goes on, and nobody opens what it left meanwhile.
 func TestRestoreCutOff(t *testing.T) {
+	t.Run("short blocks", func(t *testing.T) { cutRestoreOff(t, 2000) })
+	t.Run("long blocks", func(t *testing.T) { cutRestoreOff(t, 100_000) })
+}
+
+func cutRestoreOff(t *testing.T, size int) {
 	o, p := open(t, t.TempDir()), place(t)
-	roots, net := dags(10)
+	roots, net := dagsOf(10, size)
 	for _, root := range roots {
 		_, err := o.pinDAG(t.Context(), net, root, "")
 		must(t, err)
@@ -100,6 +95,13 @@ func TestRestoreCutOff(t *testing.T) {
 	dir := t.TempDir()
 	for cut := 1; ; cut++ {
 		r, lock, end := beginRestore(t, dir, m)
+		if cut%3 == 0 { // what came until then is kept
+			_, err := backup.Restore(t.Context(), p, nil, m, &cutOff{r, cut * cut / 2}, nil)
+			if !errors.Is(err, errCut) && err != nil {
+				t.Fatal(err)
+			}
+			must(t, r.Flush())
+		}
 		_, err := backup.Restore(t.Context(), p, nil, m, &cutOff{r, cut * cut}, nil)
 		if err == nil {
 			_, err := r.Finish(t.Context())
@@ -124,12 +126,82 @@ func TestRestoreCutOff(t *testing.T) {
 		t.Errorf("restored %v, want %v", got, want)
 	}
 	back.verify(t)
+	givesAllBack(t, back)
 	back.close()
 	lock, err := store.Lock(dir)
 	must(t, err)
 	defer lock.Close()
 	if _, err := store.Restore(t.Context(), lock, m.ID, m.Layout, store.Choice{}, store.Config{}); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("restored over a store: %v", err)
+	}
+}
+
+// What came until a restore is interrupted is not written again.
+func TestRestoreInterrupted(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dagsOf(4, 100_000)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	m := run(t, o, p, nil)
+	dir := t.TempDir()
+	came := map[string]int{}
+	tries := 0
+	for cut := true; cut; tries++ {
+		if tries == 20 {
+			t.Fatal("it does not get on")
+		}
+		r, _, end := beginRestore(t, dir, m)
+		_, err := backup.Restore(t.Context(), p, nil, m, &interrupted{r, 10, came}, nil)
+		if cut = errors.Is(err, errCut); !cut {
+			must(t, err)
+			_, err = r.Finish(t.Context())
+			must(t, err)
+		}
+		end()
+	}
+	if tries < 2 || len(came) < 20 {
+		t.Errorf("%d long blocks came in %d tries", len(came), tries)
+	}
+	for h, n := range came {
+		if n > 1 {
+			t.Errorf("block %x was written %d times", h, n)
+		}
+	}
+	back := open(t, dir)
+	back.verify(t)
+}
+
+// interrupted fails after so many long blocks, and counts how often each came.
+type interrupted struct {
+	*store.Restoring
+	left int
+	came map[string]int
+}
+
+func (i *interrupted) Block(h multihash.Multihash, data []byte) error {
+	if len(data) > 10_000 {
+		if i.left--; i.left < 0 {
+			return errCut
+		}
+		i.came[string(h)]++
+	}
+	return i.Restoring.Block(h, data)
+}
+
+// givesAllBack fails unless all that is pinned can be unpinned, and its space is given back.
+func givesAllBack(t *testing.T, o *opened) {
+	t.Helper()
+	page, err := o.Store.List(t.Context(), account, pin.Query{Limit: 1000})
+	must(t, err)
+	for _, r := range page.Requests {
+		must(t, o.unpin(t.Context(), r.ID))
+	}
+	_, err = o.Reclaim(t.Context(), nil)
+	must(t, err)
+	if st, err := o.Stats(t.Context()); err != nil || st.Live.Blocks+st.Dead.Blocks > 0 {
+		t.Errorf("after all was unpinned there are %+v %+v: %v", st.Live, st.Dead, err)
 	}
 }
 

@@ -223,8 +223,11 @@ func filled(t *testing.T, n int) (o *opened, p backup.Place, dir string, roots [
 }
 
 // dags makes trees that share leaves, and a network that has them.
-func dags(n int) (roots []cid.Cid, net *walktest.Network) {
-	leaves := dagtest.Leaves(60, 2000)
+func dags(n int) (roots []cid.Cid, net *walktest.Network) { return dagsOf(n, 2000) }
+
+// dagsOf is dags with leaves of a size.
+func dagsOf(n, size int) (roots []cid.Cid, net *walktest.Network) {
+	leaves := dagtest.Leaves(60, size)
 	net = walktest.NewNetwork(leaves...)
 	for i := range n {
 		some := append([]blocks.Block{dagtest.Raw(fmt.Sprint("own ", i))}, leaves[i%40:i%40+20]...)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/multiformats/go-multihash"
 
@@ -66,10 +68,13 @@ func readRestoring(dir string) (st restoreState, found bool, err error) {
 type Restoring struct {
 	dir    string
 	cfg    Config
-	space  *space.Space // nil once it is closed
+	space  *space.Space // nil while it is closed
 	state  restoreState
 	batch  *kv.Batch
 	bytes  int                 // in the batch
+	bulk   *space.Bulk         // long blocks; nil until one comes
+	opened time.Time           // when the database was
+	took   time.Duration       // how long that took
 	making chan error          // gets how the batch before ended, which is being made durable; nil is none
 	look   *kv.Reader          // for Wants and EachWanted; nil is none
 	looked func()              // ends it
@@ -82,7 +87,7 @@ type Restoring struct {
 const maxRestoreBatch = 16 << 20
 
 // maxUnseen is how many blocks are written before Wants looks anew: some 100 bytes of memory each.
-const maxUnseen = 1 << 16
+const maxUnseen = 1 << 18
 
 // Restore begins to restore what is chosen of a backup whose records have the given layout, or
 // goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:
@@ -127,10 +132,20 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choi
 }
 
 func (r *Restoring) open(ctx context.Context) (err error) {
+	began := r.cfg.Now()
+	defer func() { r.opened = r.cfg.Now(); r.took = r.opened.Sub(began) }()
 	if r.space, err = space.Open(ctx, r.cfg.ofSpace(filepath.Join(r.dir, dbName)), space.BadgerOptions()); err == nil {
 		r.batch, r.bytes = r.space.DB().NewBatch(), 0
 	}
 	return err
+}
+
+// reopen opens the database, if it was closed for it to get long blocks.
+func (r *Restoring) reopen(ctx context.Context) error {
+	if r.space != nil {
+		return nil
+	}
+	return r.open(ctx)
 }
 
 // Read opens what was restored so far as a store, for read. Blocks may be missing in it.
@@ -167,6 +182,9 @@ func (r *Restoring) Record(key, value []byte) error {
 	}
 	if r.state.Choice.leavesOut(key) {
 		return nil
+	}
+	if err := r.reopen(context.Background()); err != nil {
+		return err
 	}
 	if err := holding.RestoreRecord(r.batch, key, value); err != nil {
 		return err
@@ -218,6 +236,9 @@ func (r *Restoring) lookNow(ctx context.Context) error {
 	if r.look != nil {
 		return nil
 	}
+	if err := r.reopen(ctx); err != nil {
+		return err
+	}
 	if err := r.space.DB().Enter(ctx); err != nil {
 		return err
 	}
@@ -243,16 +264,63 @@ func (r *Restoring) lookAway() {
 	clear(r.unseen)
 }
 
-// Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
-// pin.ErrDiskFull.
+// Block writes a block that the caller has compared with its hash, and that Wants reported as wanted. It
+// does not keep data. Errors: pin.ErrDiskFull.
 func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
-	if err := holding.RestoreBlock(r.batch, h, data); err != nil {
+	if err := r.reopen(context.Background()); err != nil {
+		return err
+	}
+	if len(data) >= space.BulkLeast {
+		return r.long(h, data)
+	}
+	if err := holding.RestoreBlock(r.batch, h, bytes.Clone(data)); err != nil {
 		return err
 	}
 	if r.unseen[string(h)] = struct{}{}; len(r.unseen) >= maxUnseen {
 		return r.Flush()
 	}
 	return r.room(len(data))
+}
+
+// longEvery is for how long long blocks are gathered until the database gets them, which has to be
+// closed and opened for that: a crash loses as much. Opening a large one takes a while, which
+// is at most one part of openPart.
+const longEvery, openPart = 30 * time.Second, 20
+
+// long writes a long block past the database.
+func (r *Restoring) long(h multihash.Multihash, data []byte) (err error) {
+	if r.bulk == nil {
+		if r.bulk, err = r.space.NewBulk(); err != nil {
+			return err
+		}
+	}
+	if err := holding.RestoreLongBlock(r.bulk, h, data); err != nil {
+		return err
+	}
+	r.unseen[string(h)] = struct{}{}
+	if len(r.unseen) < maxUnseen && !r.bulk.Full() && r.cfg.Now().Sub(r.opened) < max(longEvery, openPart*r.took) {
+		return nil
+	}
+	return r.Flush()
+}
+
+// endLong has the database get the long blocks.
+func (r *Restoring) endLong() (err error) {
+	if r.bulk == nil {
+		return nil
+	}
+	defer r.cancelLong()
+	if r.bulk.Empty() {
+		return nil
+	}
+	return errors.Join(r.closeSpace(), r.bulk.Seal())
+}
+
+func (r *Restoring) cancelLong() {
+	if r.bulk != nil {
+		r.bulk.Cancel()
+		r.bulk = nil
+	}
 }
 
 // room begins to make durable what was written, once that is much.
@@ -293,11 +361,17 @@ func (r *Restoring) made() error {
 
 // Flush makes durable, and known to Wants, what was written. Errors: pin.ErrDiskFull.
 func (r *Restoring) Flush() error {
+	if r.space == nil { // all was, when it was closed
+		return nil
+	}
 	r.lookAway()
 	if err := r.begin(); err != nil {
 		return err
 	}
-	return r.made()
+	if err := r.made(); err != nil {
+		return err
+	}
+	return r.endLong()
 }
 
 // Missing takes note of a block that is not there, and that the backup does not have. It reports
@@ -335,17 +409,26 @@ func (r *Restoring) discard() error {
 	return errors.Join(os.RemoveAll(filepath.Join(r.dir, dbName)), os.Remove(filepath.Join(r.dir, restoringName)))
 }
 
-// Close ends it. What was not flushed is lost, and written again by the next Restore. It may be
-// called twice.
+// Close ends it. It keeps what it can of what was not flushed; the next Restore writes the rest again. It
+// may be called twice.
 func (r *Restoring) Close() error {
 	if r.space == nil {
 		return nil
 	}
 	r.lookAway()
-	err := r.made()
+	err := errors.Join(r.made(), r.closeSpace())
+	if r.bulk != nil && err == nil {
+		_ = r.bulk.Seal() // what this does not keep was not promised
+	}
+	r.cancelLong()
+	return err
+}
+
+// closeSpace closes the database. Nothing must be under way in it.
+func (r *Restoring) closeSpace() error {
 	r.batch.Cancel()
 	r.space.DB().Shut()
-	err = errors.Join(err, r.space.Close())
+	err := r.space.Close()
 	r.space = nil
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // InBackup reports whether a record with the key goes into a backup. Notes do not, since the
@@ -62,4 +63,9 @@ func WantedBlocks(r *kv.Reader, do func(multihash.Multihash) error) error {
 // RestoreBlock writes a block that the caller has compared with its hash. The batch keeps it.
 func RestoreBlock(b *kv.Batch, h multihash.Multihash, data []byte) error {
 	return b.Set(blockKey(h), data)
+}
+
+// RestoreLongBlock writes a long block that the caller has compared with its hash, and that is not there.
+func RestoreLongBlock(b *space.Bulk, h multihash.Multihash, data []byte) error {
+	return b.Add(blockKey(h), data)
 }

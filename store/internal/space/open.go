@@ -115,6 +115,7 @@ func (s *Space) prepare(ctx context.Context, opts *badger.Options) error {
 	for _, step := range []func() error{
 		s.RoomToOpen, // opening writes: it replays logs and begins new ones
 		func() error { return removeUnmade(s.dbDir) },
+		func() error { return adoptBulk(s.dbDir) },
 		func() error { return checkManifest(s.dbDir) },
 		func() error { return checkTables(ctx, s.dbDir) },
 		func() error { return removeDead(s.dbDir) },

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,9 +245,9 @@ func collectUnsynced(t *testing.T, atOnce bool) {
 	if err != nil || name != old {
 		t.Fatalf("%s is collected, want %s: %v", name, old, err)
 	}
-	asked := 0
+	var asked atomic.Int64
 	s.Space.ChangeEndOfLog(func(end int64) int64 { // by the goroutine that writes
-		asked++
+		asked.Add(1)
 		if atOnce {
 			return end
 		}
@@ -256,7 +257,7 @@ func collectUnsynced(t *testing.T, atOnce bool) {
 	if err := collect(t.Context()); !errors.Is(err, pin.ErrInDoubt) {
 		t.Errorf("collecting gives %v", err)
 	}
-	if asked == 0 {
+	if asked.Load() == 0 {
 		t.Error("values were moved before they were written again")
 	}
 	path := filepath.Join(s.Dir, name)

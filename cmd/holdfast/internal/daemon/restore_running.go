@@ -131,7 +131,7 @@ const stockBatch = 16 << 20
 
 // Block implements [backup.Target]. In the other store it notes that the block came.
 func (t *runningTarget) Block(h multihash.Multihash, data []byte) error {
-	h = slices.Clone(h)
+	h, data = slices.Clone(h), slices.Clone(data)
 	if err := t.Restoring.Block(h, nil); err != nil {
 		return err
 	}

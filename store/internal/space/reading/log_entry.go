@@ -20,7 +20,8 @@ const (
 	LogBuf   = 1 << 20
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// Castagnoli is the table of the checksums of entries.
+var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrEntry: there is no whole entry, or its checksum is wrong.
 var ErrEntry = errors.New("an entry is not as it was written")
@@ -58,7 +59,7 @@ func ReadEntry(r *bufio.Reader, left int64) (n int64, err error) {
 	if !ok || header+body+crc32.Size > left {
 		return 0, ErrEntry
 	}
-	sum := crc32.New(castagnoli)
+	sum := crc32.New(Castagnoli)
 	if _, err := io.CopyN(sum, r, header+body); err != nil {
 		return 0, noEOF(err)
 	}

@@ -104,7 +104,7 @@ func isAsWritten(v, copied []byte, entry int64) bool {
 		return false
 	}
 	head := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(v)), -before)), before)
-	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, copied)
+	sum := crc32.Update(crc32.Checksum(head, Castagnoli), Castagnoli, copied)
 	return sum == binary.BigEndian.Uint32(v[len(v):len(v)+crc32.Size])
 }
 

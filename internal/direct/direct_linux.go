@@ -1,4 +1,4 @@
-package backup
+package direct
 
 import (
 	"errors"
@@ -7,28 +7,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startWriting has the system begin to write a file to the disk. It is a hint: a later sync reports
+// StartWriting has the system begin to write a file to the disk. It is a hint: a later sync reports
 // what is wrong.
-func startWriting(f *os.File) {
+func StartWriting(f *os.File) {
 	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 }
 
 const (
-	// directUnit is what the length of a write to the disk itself must be a multiple of. No disk and no
+	// unit is what the length of a write to the disk itself must be a multiple of. No disk and no
 	// file system in use asks for more.
-	directUnit = 4 << 10
-	// directLeast is the shortest piece that is written so: each is waited for.
-	directLeast = 1 << 20
+	unit = 4 << 10
+	// least is the shortest piece that is written so: each is waited for.
+	least = 1 << 20
 )
 
-// directWriter writes a file. Long pieces go from the program's memory to the disk, if the file system
-// can do that. Otherwise the system first copies them to memory of its own. That takes twice the processor
-// time of all else that a backup does with them, and the memory of files that the server reads. A
-// piece that was written is not durable before a sync, in either way.
-type directWriter struct{ *os.File }
+// Writer writes a file. Long pieces go from the program's memory to the disk, if the file system
+// can do that, and the piece and the place that it is written to begin at a page. Otherwise the system
+// first copies them to memory of its own. That takes twice the processor time of all else that a backup
+// does with them, and the memory of files that the server reads. A piece that was written is not durable
+// before a sync, in either way.
+type Writer struct{ *os.File }
 
-func (w directWriter) Write(b []byte) (n int, err error) {
-	if long := len(b) / directUnit * directUnit; long >= directLeast && w.direct(true) {
+func (w Writer) Write(b []byte) (n int, err error) {
+	if long := len(b) / unit * unit; long >= least && w.direct(true) {
 		n, err = w.File.Write(b[:long])
 		if errors.Is(err, unix.EINVAL) { // it does not take a piece from this address, or to this place in the file
 			err = nil
@@ -45,7 +46,7 @@ func (w directWriter) Write(b []byte) (n int, err error) {
 }
 
 // direct switches direct writes on or off. ok is false if the file system has none.
-func (w directWriter) direct(on bool) (ok bool) {
+func (w Writer) direct(on bool) (ok bool) {
 	raw, err := w.File.SyscallConn()
 	if err != nil {
 		return false
