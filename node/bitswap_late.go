@@ -11,10 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// lateServer is boxo's server for Bitswap. A peer that asks for a block at the very moment that it comes
-// gets it, too: boxo's server first looks whether it has what a message asks for, and then notes
-// what the peer waits for. It tells nobody of a block that comes in between. So it is told of such
-// a block again.
+// lateServer is boxo's server for Bitswap. Boxo's first looks whether it has what a message asks for,
+// and then notes what the peer waits for. It tells nobody of a block that comes in between, and
+// the peer would wait until it asks anew. So boxo's server is told of such a block again.
 type lateServer struct {
 	*server.Server
 
