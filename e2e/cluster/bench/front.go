@@ -57,7 +57,7 @@ func (s *service) pin(ctx context.Context, cids []string) (ids []string, err err
 // awaitPinned waits until so many pins of all accounts are pinned.
 func (s *service) awaitPinned(ctx context.Context, n int) error {
 	have := 0
-	err := rig.Poll(ctx, 50*time.Millisecond, func() (bool, error) {
+	err := rig.Poll(ctx, 200*time.Millisecond, func() (bool, error) {
 		have = 0
 		for i := range accounts {
 			page, err := s.client(i).List(ctx, url.Values{"status": {"pinned"}, "limit": {"1"}})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
@@ -25,6 +26,9 @@ type service struct {
 	own    bool     // whether each account has pins of its own
 	server *rig.Server
 	stop   func() error
+
+	mu      sync.Mutex
+	clients map[[2]string]*rig.Client // by address and token
 }
 
 // startHoldfast starts one with accounts, on fresh data and with more environment.
@@ -70,9 +74,19 @@ func (w *world) startFront(ctx context.Context) (*service, error) {
 	})
 }
 
-// client is one of an account.
+// client is the one of an account. Each keeps its connections: with one for each request there would soon
+// be no port left for anything on the machine.
 func (s *service) client(account int) *rig.Client {
-	return rig.NewClient(s.server.HTTP, s.tokens[account%len(s.tokens)])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := [2]string{s.server.HTTP, s.tokens[account%len(s.tokens)]}
+	if s.clients == nil {
+		s.clients = make(map[[2]string]*rig.Client)
+	}
+	if s.clients[of] == nil {
+		s.clients[of] = rig.NewClient(of[0], of[1])
+	}
+	return s.clients[of]
 }
 
 // startPinService starts Cluster's own pinning service, on one peer over a node that finds nothing.
