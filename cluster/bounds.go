@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // turns lets so many calls to one peer or node be under way as it takes connections for them. Others wait
-// before their time runs: that many calls were made at once does not say that it does not answer. Nil
-// lets all pass.
-type turns chan struct{}
+// before their time runs: that many calls were made at once does not say that it does not answer. The zero
+// value lets all pass.
+type turns struct{ places *semaphore.Weighted }
 
 const (
 	// maxCalls is how many short calls there may be to one peer at the same time: enough for 1,000 a
@@ -21,25 +23,19 @@ const (
 	spareConns = 16
 )
 
-func newTurns() turns { return make(turns, maxCalls) }
+func newTurns() turns { return turns{semaphore.NewWeighted(maxCalls)} }
 
-// take waits for a turn. waited says that there was none at once. Errors: ctx's.
+// take waits for a turn. waited says that there was none at once. Errors: the cause of ctx's end.
 func (t turns) take(ctx context.Context) (end func(), waited bool, err error) {
-	if t == nil {
+	if t.places == nil {
 		return func() {}, false, nil
 	}
-	end = func() { <-t }
-	select {
-	case t <- struct{}{}:
-		return end, false, nil
-	default:
+	if waited = !t.places.TryAcquire(1); waited {
+		if t.places.Acquire(ctx, 1) != nil {
+			return nil, true, context.Cause(ctx)
+		}
 	}
-	select {
-	case t <- struct{}{}:
-		return end, true, nil
-	case <-ctx.Done():
-		return nil, true, context.Cause(ctx)
-	}
+	return func() { t.places.Release(1) }, waited, nil
 }
 
 // objects reads a list of objects, one after the other. It takes no more memory than one of them
