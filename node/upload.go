@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/ipfs/go-cid"
 
@@ -21,18 +20,10 @@ func (n *Node) Upload(ctx context.Context, l pin.Limits) (pin.Intake, error) {
 	return in, nil
 }
 
-// refuseUploaded refuses a block that is denied. What is below it is looked at when it comes, or
-// when the DAG is fetched.
+// refuseUploaded refuses a block that is denied; nil refuses nothing.
 func (n *Node) refuseUploaded() func(cid.Cid) error {
 	if n.cfg.Denylist == nil {
 		return nil
 	}
-	return func(c cid.Cid) error {
-		err := n.cfg.Denylist.Denied(c)
-		if err == nil {
-			return nil
-		}
-		n.log.Warn("an upload has a block that is denied", "block", c, "err", err)
-		return fmt.Errorf("block %s: %w", c, pin.ErrDenied)
-	}
+	return intake.RefuseDenied(n.cfg.Denylist.Denied, n.log)
 }

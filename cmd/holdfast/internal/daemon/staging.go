@@ -35,7 +35,7 @@ var _ cluster.Staging = (*staging)(nil)
 // Upload implements [cluster.Staging].
 func (s *staging) Upload(ctx context.Context, l pin.Limits) (pin.Intake, error) {
 	in, err := intake.Begin(ctx, intake.Config{
-		Store: s.store, Refuse: s.refuse, Dir: s.dir, Room: s.store.RoomForTemp, Share: &s.share,
+		Store: s.store, Refuse: s.refuse(), Dir: s.dir, Room: s.store.RoomForTemp, Share: &s.share,
 	}, l)
 	if err != nil {
 		return nil, err
@@ -43,16 +43,12 @@ func (s *staging) Upload(ctx context.Context, l pin.Limits) (pin.Intake, error) 
 	return in, nil
 }
 
-func (s *staging) refuse(c cid.Cid) error {
+// refuse refuses a block that is denied; nil refuses nothing.
+func (s *staging) refuse() func(cid.Cid) error {
 	if s.denials == nil {
 		return nil
 	}
-	err := s.denials.Denied(c)
-	if err == nil {
-		return nil
-	}
-	s.log.Warn("an upload has a block that is denied", "block", c, "err", err)
-	return fmt.Errorf("block %s: %w", c, pin.ErrDenied)
+	return intake.RefuseDenied(s.denials.Denied, s.log)
 }
 
 // Drop implements [cluster.Staging]. The next reclaim deletes the blocks.
