@@ -47,6 +47,7 @@ func main() {
 	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
 	flag.BoolVar(&o.far, "far", false, "measure a reader far away, and readers near by beside it, and nothing else")
 	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
+	flag.IntVar(&o.beneath, "beneath", 0, "measure what this many pins of one block cost nodes beneath a cluster, and nothing else; also with -beside")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.BoolVar(&o.lists, "lists", false, "with -beside: measure lists, and nothing else")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
@@ -70,6 +71,7 @@ type options struct {
 	cars    bool
 	far     bool
 	backups bool
+	beneath int // 0: measure everything else
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -97,6 +99,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	defer source.Kill()
 	if o.backups {
 		return allBackups(ctx, r, o, source, out, say)
+	}
+	if o.beneath > 0 {
+		return onlyBeneath(ctx, r, o, source, out, say)
 	}
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)

@@ -59,7 +59,7 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	if len(b.Blocks) > 0 {
 		g.wrote.Store(time.Now().UnixNano())
 	}
-	if err := g.writePart(b); err != nil {
+	if err := g.writePart(ctx, b); err != nil {
 		return err
 	}
 	g.noteWritten(b.Blocks)
@@ -68,7 +68,7 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	}
 	// The marks come in a write of their own: Badger writes a mark although the sync of a
 	// block in the same write failed.
-	return g.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
+	return g.writePart(ctx, graph.Batch{Whole: whole, Limits: b.Limits})
 }
 
 // busyFor is for how long after a write of blocks others are expected: some batches' worth.
@@ -77,14 +77,36 @@ const busyFor = 500 * time.Millisecond
 // Busy reports whether blocks of pins are being written, or were a moment ago.
 func (g *Store) Busy() bool { return time.Now().UnixNano()-g.wrote.Load() < int64(busyFor) }
 
+// smallBatch is the size up to which a batch shares a commit, and its sync, with other batches and with
+// changes of records. Badger syncs each write by itself, and hundreds of walks may have a small batch
+// each. With as many as share a commit, 512, that is 16 MiB, for which changes of records may have to wait.
+const smallBatch = 32 << 10
+
 // writePart makes a batch durable that has no blocks or no marks.
-func (g *Store) writePart(b graph.Batch) error {
+func (g *Store) writePart(ctx context.Context, b graph.Batch) error {
+	if batchBytes(b) <= smallBatch {
+		return g.kv.Update(ctx, func(t *kv.Tx) error {
+			return fill(b, func(key, value []byte) error {
+				t.Set(key, value)
+				return nil
+			})
+		})
+	}
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
-	if err := fill(wb, b); err != nil {
+	if err := fill(b, wb.Set); err != nil {
 		return err
 	}
 	return wb.Flush()
+}
+
+// batchBytes is about how many bytes a batch takes on disk.
+func batchBytes(b graph.Batch) uint64 {
+	size := uint64(len(b.Links)+len(b.Nodes)+len(b.Whole)) * refBytes
+	for _, block := range b.Blocks {
+		size += uint64(len(block.Data))
+	}
+	return size
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links without blocks may go below
@@ -93,59 +115,55 @@ func (g *Store) roomForBatch(b graph.Batch) error {
 	if len(b.Blocks) == 0 {
 		return g.space.RoomForUpkeep()
 	}
-	size := uint64(len(b.Links)+len(b.Nodes)) * refBytes
-	for _, block := range b.Blocks {
-		size += uint64(len(block.Data))
-	}
-	return g.space.RoomFor(size)
+	return g.space.RoomFor(batchBytes(b))
 }
 
-// fill writes a batch in such an order that it may be cut off anywhere. The holder's side of a
+// fill sets the keys of a batch in such an order that it may be cut off anywhere. The holder's side of a
 // link comes first: links are dropped by it. The link to a node comes before the node, and the
 // node before what it holds. So whatever holds something can be found.
-func fill(wb *kv.Batch, b graph.Batch) error {
+func fill(b graph.Batch, set func(key, value []byte) error) error {
 	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
 	for _, n := range b.Nodes {
 		nodes[n.ID] = n
 	}
 	for _, l := range b.Links {
 		if n, ok := nodes[l.Holder]; ok {
-			if err := fillNode(wb, n); err != nil {
+			if err := fillNode(n, set); err != nil {
 				return err
 			}
 			delete(nodes, l.Holder)
 		}
 		size := encodeSize(l.Size)
-		if err := wb.Set(linkFromKey(l), size); err != nil {
+		if err := set(linkFromKey(l), size); err != nil {
 			return err
 		}
-		if err := wb.Set(linkToKey(l), size); err != nil {
+		if err := set(linkToKey(l), size); err != nil {
 			return err
 		}
 	}
 	for _, n := range nodes {
-		if err := fillNode(wb, n); err != nil {
+		if err := fillNode(n, set); err != nil {
 			return err
 		}
 	}
 	for _, block := range b.Blocks {
-		if err := wb.Set(blockKey(block.Hash), block.Data); err != nil {
+		if err := set(blockKey(block.Hash), block.Data); err != nil {
 			return err
 		}
 	}
 	for _, h := range b.Whole {
-		if err := wb.Set(WholeKey(h), encodeKept(b.Limits)); err != nil {
+		if err := set(WholeKey(h), encodeKept(b.Limits)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func fillNode(wb *kv.Batch, n graph.Node) error {
-	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
+func fillNode(n graph.Node, set func(key, value []byte) error) error {
+	if err := set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
-	return wb.Set(nodeKey(n.ID), []byte(n.DAG))
+	return set(nodeKey(n.ID), []byte(n.DAG))
 }
 
 func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }

@@ -69,8 +69,8 @@ func (d *DB) Shut() {
 	d.looks.close()
 }
 
-// Batch is writes past the committer: of blocks and of what holds them, which have locks of
-// their own. Like a batch of Badger's it may be written in several pieces, in order.
+// Batch is writes past the committer: many blocks and what holds them, which have locks of
+// their own, and need not wait for records. Like a batch of Badger's it may be written in several pieces, in order.
 type Batch struct {
 	d  *DB
 	wb *badger.WriteBatch
