@@ -119,6 +119,19 @@ func (w *writer) emit(v any) error {
 	return nil
 }
 
+// emitLast sends the last objects of a stream, each on a line of its own. They leave with the end of the
+// answer: one packet, where hundreds of calls end at the same time.
+func (w *writer) emitLast(all ...any) error {
+	w.beginLines()
+	to := json.NewEncoder(w)
+	for _, v := range all {
+		if err := to.Encode(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // beginLines begins a stream of objects, unless it has begun.
 func (w *writer) beginLines() {
 	if !w.c.Response().Committed {

@@ -237,14 +237,11 @@ func localPinAdd(q *call) error {
 	if !tells {
 		return q.out.one(out)
 	}
+	last := []any{out}
 	if before.Progress > 0 {
-		if err := q.out.emit(before); err != nil {
-			return err
-		}
+		last = []any{before, out}
 	}
-	err := q.out.emit(out)
-	q.out.end()
-	return err
+	return q.out.emitLast(last...)
 }
 
 // pinAs makes a pin. As in Kubo, a CID is pinned recursively or directly, and the first wins.

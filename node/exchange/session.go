@@ -102,6 +102,7 @@ func (s *Session) Close() {
 	}
 	s.closed = true
 	s.end()
+	frees := len(s.wants) > 0 || s.waiting > 0
 	for _, w := range s.wants {
 		s.leave(w)
 	}
@@ -110,6 +111,9 @@ func (s *Session) Close() {
 	}
 	s.empty()
 	delete(s.x.sessions, s)
+	if !frees { // what it took up was free before, and others have it
+		return
+	}
 	for o := range s.x.sessions {
 		o.assign() // there is more room
 	}

@@ -56,29 +56,24 @@ func (t authTx) createLogin(id kv.Account, a auth.Account) error {
 
 // AccountByID implements [auth.Accounts].
 func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err error) {
-	err = s.lookAuth(ctx, func(r authReader) error {
-		a, err = r.login(id)
-		return err
-	})
-	return a, err
+	return s.account(ctx, accountName{id: id}, func(r authReader) (auth.Account, error) { return r.login(id) })
 }
 
 // AccountByEmail implements [auth.Accounts].
 func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Account, err error) {
-	err = s.lookAuth(ctx, func(r authReader) error {
+	return s.account(ctx, accountName{email: email}, func(r authReader) (a auth.Account, err error) {
 		id, found, err := r.accountAt(email)
 		if err != nil {
-			return err
+			return a, err
 		}
 		if !found {
-			return auth.ErrNoAccount
+			return a, auth.ErrNoAccount
 		}
 		if a, err = r.login(id.String()); errors.Is(err, auth.ErrNoAccount) {
 			err = fmt.Errorf("account %s is in the index of addresses and nowhere else", id)
 		}
-		return err
+		return a, err
 	})
-	return a, err
 }
 
 // ListAccounts implements [auth.Accounts].

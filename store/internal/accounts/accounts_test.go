@@ -4,6 +4,8 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,5 +297,54 @@ func TestAccountsOfBefore(t *testing.T) {
 	}
 	if got, err := s.Auth.InviteByID(t.Context(), i.ID); err != nil || got != i {
 		t.Errorf("the invitation is %+v, %v, want %+v", got, err, i)
+	}
+}
+
+// Accounts are remembered. Whoever was told of a change reads it, whoever else reads at that time.
+func TestAccountIsReadAsItWasChanged(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	a := testAccount(t, s, "a@example.com")
+	ctx := t.Context()
+	reads := []func() (auth.Account, error){
+		func() (auth.Account, error) { return s.Auth.AccountByID(ctx, a.ID) },
+		func() (auth.Account, error) { return s.Auth.AccountByEmail(ctx, a.Email) },
+	}
+	var told atomic.Uint64
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for _, read := range reads {
+		for range 2 {
+			readers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					least := told.Load()
+					if got, err := read(); err != nil || got.Quota < least {
+						t.Errorf("an account with a quota of %d is read with one of %d, error %v", least, got.Quota, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	for n := range uint64(100) {
+		_, err := s.Auth.ChangeAccount(ctx, a.ID, func(a *auth.Account) error { a.Quota = n; return nil })
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		told.Store(n)
+	}
+	close(stop)
+	readers.Wait()
+	_, err := s.Auth.DeleteAccount(ctx, a.ID)
+	must(t, err)
+	for _, read := range reads {
+		if got, err := read(); !errors.Is(err, auth.ErrNoAccount) {
+			t.Errorf("an account that was removed is read: %v, error %v", got, err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ type Store struct {
 	kv      *kv.DB
 	pins    pinEvents
 	changed atomic.Pointer[time.Time] // when accounts or tokens last changed; nil is not since the start
+	known   known
 }
 
 // New opens this room on a database. It ends with the database.

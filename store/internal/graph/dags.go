@@ -91,19 +91,6 @@ func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err err
 // DAG that is not complete have totals.
 func (r *DAGRecord) Repairing() bool { return !r.Complete && r.Blocks > 0 }
 
-// Repairing implements [pin.Work].
-func (g *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
-	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		rec, _, err := g.DAG(r, d)
-		repairing = rec.Repairing()
-		return err
-	})
-	if err != nil {
-		return false, kv.Wrap(err, "look whether %s is repaired", d)
-	}
-	return repairing, nil
-}
-
 // AttemptDAG gives the DAG of an attempt that is in use. If its record cannot be read,
 // AttemptDAG searches the records of all DAGs; d is "" if none has the attempt.
 func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, err error) {

@@ -20,25 +20,32 @@ func (s *Store) For(ctx context.Context, account string, c cid.Cid, limit int) (
 	if !ok || !c.Defined() || limit <= 0 {
 		return nil, ctx.Err()
 	}
-	d, read := pin.DAGOf(c), false
-	look := func(r *kv.Reader) (err error) {
+	err = s.look(ctx, pin.DAGOf(c), func(r *kv.Reader) (err error) {
 		found, err = s.requestsFor(r, a, c, limit)
 		return err
-	}
-	err = s.kv.Glance(ctx, func(r *kv.Reader) error {
-		if s.changes.since(d, r.Began()) {
-			return nil
-		}
-		read = true
-		return look(r)
 	})
-	if _, unlearned := errors.AsType[*unlearnedError](err); unlearned || err == nil && !read {
-		err = s.ViewLearning(ctx, look)
-	}
 	if err != nil {
 		return nil, kv.Wrap(err, "read pin requests for %s", c)
 	}
 	return found, nil
+}
+
+// look is ViewLearning for what is read of a DAG and its requests. It looks at how things were a moment ago,
+// unless these changed since. So it mostly needs no transaction of its own, which would wait for what is
+// being written to the disk. It may call fn twice.
+func (s *Store) look(ctx context.Context, d pin.DAG, fn func(*kv.Reader) error) error {
+	read := false
+	err := s.kv.Glance(ctx, func(r *kv.Reader) error {
+		if s.changes.since(d, r.Began()) {
+			return nil
+		}
+		read = true
+		return fn(r)
+	})
+	if _, unlearned := errors.AsType[*unlearnedError](err); unlearned || err == nil && !read {
+		err = s.ViewLearning(ctx, fn)
+	}
+	return err
 }
 
 // requestsFor reads an account's requests for a CID, newest first. It reads the chunks that have
@@ -83,7 +90,7 @@ func (s *Store) requestsFor(r *kv.Reader, a kv.Account, c cid.Cid, limit int) (f
 // second old; one that is older than this counts as outdated.
 const changesKept = 5 * time.Second
 
-// changes knows for which DAGs requests changed of late. The zero value is ready.
+// changes knows for which DAGs requests, or what is noted of the DAG, changed of late. The zero value is ready.
 type changes struct {
 	mu       sync.Mutex
 	now, old map[pin.DAG]time.Time // when it last changed

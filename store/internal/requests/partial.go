@@ -13,6 +13,7 @@ import (
 
 // Keep implements [pin.Work].
 func (s *Store) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept) error {
+	defer s.changes.note(d)
 	err := s.kv.Update(ctx, func(t *kv.Tx) error {
 		rec, found, err := s.held.DAG(&t.Reader, d)
 		if err != nil || !found || rec.Complete || rec.Repairing() || a == 0 || rec.Attempt != a {
@@ -28,7 +29,7 @@ func (s *Store) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept) 
 
 // Kept implements [pin.Work].
 func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
+	err = s.look(ctx, d, func(r *kv.Reader) (err error) {
 		p, err = s.held.Partial(r, d)
 		return err
 	})
@@ -40,6 +41,7 @@ func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, err error) {
 
 // GiveWay implements [pin.Work].
 func (s *Store) GiveWay(ctx context.Context, d pin.DAG) (released []pin.Attempt, err error) {
+	defer s.changes.note(d)
 	err = s.kv.Update(ctx, func(t *kv.Tx) (err error) {
 		released, err = s.held.ReleasePartial(t, d)
 		return err

@@ -55,7 +55,7 @@ func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	}
 	known := limits{}
 	var work []chunkOf
-	err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
+	err := s.look(ctx, d, func(r *kv.Reader) (err error) {
 		work, err = chunksFor(r, d)
 		return err
 	})

@@ -50,6 +50,19 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 	return some, nil
 }
 
+// Repairing implements [pin.Work].
+func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
+	err = s.look(ctx, d, func(r *kv.Reader) error {
+		rec, _, err := s.held.DAG(r, d)
+		repairing = rec.Repairing()
+		return err
+	})
+	if err != nil {
+		return false, kv.Wrap(err, "look whether %s is repaired", d)
+	}
+	return repairing, nil
+}
+
 // refetchSome makes the pinned requests of the first chunks Pinning. It gives the chunks that are
 // left, and some of the requests that are Pinning then. With atLeastOne it goes on until there is
 // one: after a crash the others are found only by that.
