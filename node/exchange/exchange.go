@@ -98,6 +98,7 @@ type want struct {
 	missed   bool                 // some lines could not be asked, since they had other questions
 	named    map[peer.ID]struct{} // the providers that the last search for it named
 
+	narrow     time.Time     // while it is sought of one line alone, since when; else zero
 	retryAfter time.Duration // while it is sought, the time from retried to the next broadcast
 }
 
@@ -262,6 +263,9 @@ func (x *Exchange) receive(p peer.ID, gateway bool, bs []blocks.Block, haves, la
 			b, _ = blocks.NewBlockWithCid(b.RawData(), w.cid) // which checks nothing
 		}
 		wanted = append(wanted, b)
+		if l != nil {
+			l.sent = now
+		}
 		x.blocks.Add(1)
 		x.bytes.Add(uint64(len(b.RawData())))
 		for _, s := range w.sessions {
@@ -333,6 +337,7 @@ func (x *Exchange) lacks(a *ask) {
 	if !w.isAsked() {
 		w.requeue()
 	}
+	x.widen(w)
 }
 
 // putOff drops a block for which there is no room. It is asked for again when there is.

@@ -39,6 +39,7 @@ type line struct {
 	sources   map[*Session]proof // the sessions that it is a source of, and by what
 	last      time.Time          // when it last answered anything
 	lastBlock time.Time          // when it last sent a block that it was asked for
+	sent      time.Time          // when it last sent a block that was wanted
 	newest    time.Time          // when the newest ask was sent that it has answered
 
 	out      []entry // to be sent
@@ -51,6 +52,7 @@ type line struct {
 type entry struct {
 	cid    cid.Cid
 	have   bool // asks whether the block is there
+	lacks  bool // and asks to be told if it is not
 	cancel bool
 }
 
@@ -124,7 +126,7 @@ func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 		l.last = now // its silence begins here
 	}
 	a.sent = now
-	l.send(entry{cid: w.cid, have: state == askHave})
+	l.send(entry{cid: w.cid, have: state == askHave, lacks: !w.narrow.IsZero()})
 }
 
 // answered notes that an ask was answered.
@@ -248,7 +250,7 @@ func (l *line) message(out []entry, haves bool) message.BitSwapMessage {
 		case e.cancel:
 			m.Cancel(e.cid)
 		case e.have && haves:
-			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Have, false)
+			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Have, e.lacks)
 		default:
 			// A peer that does not know questions is asked for the block.
 			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Block, haves)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -16,6 +17,11 @@ const (
 	soughtMost = 32
 	// So many wants that no source has do not count against the room for others.
 	soughtAside = 256
+	// The peer that sent a block last, if it was so lately, is first asked alone for a block with nothing
+	// below it: most likely it has it, and no other source is needed. If it lacks it, or has not
+	// answered so soon, all are asked. That is well before the turn of a pin ends that waits for answers.
+	givesFor = 10 * time.Second
+	soon     = 50 * time.Millisecond
 
 	// If a source, such as an origin, has been silent for so long, others are asked too.
 	// That is well past a round trip.
@@ -47,12 +53,40 @@ func (x *Exchange) seek(w *want) {
 	for _, s := range w.sessions {
 		s.sought++
 	}
+	if l := x.likely(w); l != nil && l.question(w, false) {
+		w.narrow = w.retried
+		l.ask(w, w.sessions[0], askHave, w.retried)
+		return
+	}
 	x.seekEverywhere(w)
+}
+
+// likely gives the line that is first asked alone; nil if all are to be asked at once.
+func (x *Exchange) likely(w *want) (last *line) {
+	if w.cid.Type() != cid.Raw {
+		return nil // the more sources are known, the faster comes what is below it
+	}
+	for _, l := range x.lines {
+		if l.gateway == nil && l.asks[w] == nil && (last == nil || l.sent.After(last.sent)) {
+			last = l
+		}
+	}
+	if last == nil || w.retried.Sub(last.sent) >= givesFor || last.window.latency >= soon {
+		return nil
+	}
+	return last
+}
+
+// widen asks every line for a want for which one was asked first.
+func (x *Exchange) widen(w *want) {
+	if !w.narrow.IsZero() {
+		x.seekEverywhere(w)
+	}
 }
 
 // seekEverywhere asks every line.
 func (x *Exchange) seekEverywhere(w *want) {
-	w.told, w.missed = time.Now(), false
+	w.told, w.missed, w.narrow = time.Now(), false, time.Time{}
 	for _, l := range x.lines {
 		x.seekAt(w, l)
 	}
@@ -92,6 +126,7 @@ func (x *Exchange) unseek(w *want) {
 		return
 	}
 	delete(x.seeking, w)
+	w.narrow = time.Time{}
 	w.unsought()
 	for _, s := range w.sessions {
 		s.sought-- // the next assign lets another be sought

@@ -13,13 +13,13 @@ func (x *Exchange) forgive(d time.Duration) {
 		}
 	}
 	for _, l := range x.lines {
-		later(&l.last, &l.lastBlock, &l.newest)
+		later(&l.last, &l.lastBlock, &l.sent, &l.newest)
 		for _, a := range l.asks {
 			later(&a.first, &a.sent)
 		}
 	}
 	for _, w := range x.wants {
-		later(&w.since, &w.searched, &w.told, &w.retried)
+		later(&w.since, &w.searched, &w.told, &w.retried, &w.narrow)
 	}
 	for s := range x.sessions {
 		later(&s.last)

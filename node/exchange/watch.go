@@ -74,6 +74,9 @@ func (x *Exchange) look(now time.Time) {
 	}
 	x.makeRoom(now)
 	for w := range x.seeking {
+		if now.Sub(w.narrow) >= soon {
+			x.widen(w)
+		}
 		if now.Sub(w.retried) < w.retryAfter {
 			continue
 		}
