@@ -171,7 +171,8 @@ type Origin struct {
 //
 // The engine acquires the slot before it handles a block, received or found at its
 // place. It releases the slot when it can only wait: at once if it has received nothing
-// since it acquired the slot, else after Job.IdleTimeout without a block. Both methods
+// since it acquired the slot, else after Job.IdleTimeout without a block. It may also release it once all
+// blocks have come, while it makes the last of them durable; then it sets Progress.Writes. Both methods
 // are idempotent, and one goroutine of the fetch calls them. The manager releases a
 // slot that is still held when Fetch returns.
 type Slot interface {

@@ -25,6 +25,7 @@ type content struct {
 	blocks  int           // of the whole DAG; 0 is a DAG that nobody has
 	serve   int           // how many come before the source goes silent; 0 is all
 	delay   time.Duration // between two blocks
+	writes  time.Duration // how long the last of them take to be durable
 	size    uint64        // of a block, in bytes; 0 is 100
 	claims  uint64        // what its root says that all of it has
 	refuse  string        // the reason why the DAG is refused, if it is
@@ -291,6 +292,15 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		}
 		j.Progress.Asked(c.peers, 0, 0)
 		if c.blocks > 0 && got >= c.blocks {
+			if c.writes > 0 {
+				j.Progress.Writes.Store(true)
+				release()
+				select {
+				case <-time.After(c.writes):
+				case <-ctx.Done():
+					return pin.Totals{}, context.Cause(ctx)
+				}
+			}
 			n.mu.Lock()
 			n.order = append(n.order, j.DAG)
 			n.whole[j.Attempt] = true

@@ -13,6 +13,7 @@ type Progress struct {
 	Bytes     atomic.Uint64 // of those blocks
 	Received  atomic.Uint64 // blocks that came from the network
 	Providers atomic.Int64  // peers that are connected and have sent blocks of it
+	Writes    atomic.Bool   // all blocks have come, and the last of them are being written
 	again     atomic.Uint64 // blocks that were asked for again, as no answer came
 	gap       atomic.Int64  // the longest time without a block from a provider, in nanoseconds
 	claimed   atomic.Uint64 // bytes of the whole DAG, as its root says

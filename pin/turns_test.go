@@ -133,6 +133,25 @@ func TestRestartBehindDead(t *testing.T) {
 	})
 }
 
+// A DAG whose last blocks are being written keeps its place, however long the disk takes. It holds no worker
+// meanwhile.
+func TestPlaceWhileTheDiskWrites(t *testing.T) {
+	run(t, pin.Config{Seekers: 4, Workers: 1}, func(r *rig) {
+		r.net.answers = 200 * time.Millisecond
+		r.net.set(dag(0), content{blocks: 1, writes: 20 * time.Second})
+		slow := r.add(alice, 0)
+		r.net.set(dag(1), content{blocks: 1})
+		for n := range 100 {
+			r.add(alice, 2+n)
+		}
+		r.after(3*time.Second, r.add(alice, 1), pin.Pinned)
+		r.after(20*time.Second, slow, pin.Pinned)
+		if n := r.net.fetches(dag(0)); n != 1 {
+			t.Errorf("%d tries of what was being written", n)
+		}
+	})
+}
+
 // A peer that says it has the root is waited for longer than peers that have nothing.
 func TestTurnOfWhoHasIt(t *testing.T) {
 	run(t, pin.Config{Seekers: 4}, func(r *rig) {

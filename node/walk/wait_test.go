@@ -1,7 +1,10 @@
 package walk
 
 import (
+	"context"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // Many directories have the same files, and nobody has those: a walk keeps a bounded
@@ -87,4 +91,42 @@ func TestLinksOfBothVersions(t *testing.T) {
 		t.Errorf("links are %v, %v", ls, err)
 	}
 	newSetting(t, all...).mustWalk(t, all, 1)
+}
+
+// watchedSlot is a worker of which it is known whether the walk holds it.
+type watchedSlot struct{ held atomic.Bool }
+
+func (s *watchedSlot) Acquire(ctx context.Context) error {
+	s.held.Store(true)
+	return ctx.Err()
+}
+
+func (s *watchedSlot) Release() { s.held.Store(false) }
+
+// While the last blocks of a walk are written others use its worker, unless it has many bytes in hand.
+func TestWorkerWhileTheDiskWrites(t *testing.T) {
+	for name, want := range map[string]struct {
+		bytes int
+		held  bool
+	}{"few bytes": {100, false}, "many bytes": {lastBytes + 1, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				block := dagtest.Raw(strings.Repeat("x", want.bytes))
+				s, slot := newSetting(t, block), new(watchedSlot)
+				job := newJob(block.Cid(), 1)
+				job.Slot = slot
+				s.store.BeforeWrite = func(_ context.Context, b graph.Batch) error {
+					time.Sleep(time.Minute)
+					if len(b.Blocks) > 0 && (slot.held.Load() != want.held || job.Progress.Writes.Load() == want.held) {
+						t.Errorf("the worker is held: %v; the walk only writes: %v", slot.held.Load(), job.Progress.Writes.Load())
+					}
+					return nil
+				}
+				if _, err := s.run(t.Context(), job); err != nil {
+					t.Fatal(err)
+				}
+				s.store.CheckWhole(1, []blocks.Block{block})
+			})
+		})
+	}
 }

@@ -33,6 +33,10 @@ const (
 	// How often the progress says how the asking goes.
 	tellEvery = time.Second
 
+	// A walk gives its worker back while the last of its blocks are written, if those are no more bytes: what
+	// waits for the disk in all places together is 16 MiB then.
+	lastBytes = 32 << 10
+
 	// When a block is known to be too large to be sent, the others that are on their way
 	// have so long to come. What came need not be fetched again for another DAG.
 	oversizedPatience = 5 * time.Second
@@ -150,6 +154,7 @@ type walk struct {
 
 	sharing  bool      // it takes part in the Share
 	held     bool      // it holds the slot, as far as it knows
+	writes   bool      // it gave the slot back, and only waits until all is durable
 	gained   bool      // it received something while it held the slot
 	lastGot  time.Time // when a block last came from the network
 	told     time.Time // when tell last wrote the progress
@@ -188,6 +193,9 @@ func (w *walk) run() error {
 		w.writer.flush(time.Now(), idle)
 		if idle && w.writer.idle() {
 			return nil
+		}
+		if idle && w.held && w.writer.bytes() <= lastBytes {
+			w.onlyWrites()
 		}
 		if len(w.inbox) > 0 && !w.writer.full() {
 			continue
@@ -419,11 +427,23 @@ func (w *walk) acquire() error {
 		return err
 	}
 	w.held = true
+	if w.writes { // something was lost from disk
+		w.writes = false
+		w.job.Progress.Writes.Store(false)
+	}
 	if !w.sharing {
 		w.sharing = true
 		w.cfg.Share.join()
 	}
 	return nil
+}
+
+// onlyWrites gives the worker back when all blocks have come. Others use it while the disk is waited for.
+func (w *walk) onlyWrites() {
+	w.writes = true
+	w.job.Progress.Writes.Store(true)
+	w.job.Slot.Release()
+	w.held = false
 }
 
 // most is how much of something the walk keeps: what a test has set, or its share.

@@ -210,6 +210,9 @@ func (w *writer) due() bool { return !w.busy && w.holds(1) }
 // idle reports that everything that was put is durable.
 func (w *writer) idle() bool { return !w.busy && w.next.oldest.IsZero() }
 
+// bytes is how many bytes of blocks are not durable.
+func (w *writer) bytes() int { return w.current.bytes + w.next.bytes }
+
 // find gives the bytes of a block that may not be on disk yet.
 func (w *writer) find(c cid.Cid) (data []byte, ok bool) {
 	for _, b := range []batch{w.next, w.current} {
