@@ -67,9 +67,8 @@ func onlyBeneath(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, o
 		}
 	}
 	if o.beside != "" {
-		return printBeside(out, []string{fmt.Sprintf("%d pins of one block, %d copies", o.beneath, beneathRF)}, map[string]*[2][]measured{
-			fmt.Sprintf("%d pins of one block, %d copies", o.beneath, beneathRF): took,
-		}, o.runs)
+		name := fmt.Sprintf("%d pins of one block, %d copies", o.beneath, beneathRF)
+		return printBeside(out, []string{name}, map[string]*[2][]measured{name: took}, o.runs)
 	}
 	var wall, cpu []time.Duration
 	for _, m := range took[0] {
