@@ -125,12 +125,12 @@ func (q *call) files(arg string) (files.Directory, error) {
 		return nil, refuse("the body cannot be read: %v", http.ErrMissingBoundary)
 	}
 	// The parser reads 4 KiB at a time.
-	parts := multipart.NewReader(bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer), given["boundary"])
-	d, err := files.NewFileFromPartReader(parts, media)
+	between := &betweenFiles{r: bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer)}
+	d, err := files.NewFileFromPartReader(multipart.NewReader(between, given["boundary"]), media)
 	if err != nil {
 		return nil, refuse("the body cannot be read: %v", err)
 	}
-	return d, nil
+	return between.of(d), nil
 }
 
 // drained throws away what is left of a body when the answer is written, which is sent first.
