@@ -42,6 +42,8 @@ type localWorld struct {
 	dialled  []peer.AddrInfo
 	noDial   error
 	nobody   bool // the account was removed
+	// onAddOnce is called when AddOnce has found a request, and forgotten.
+	onAddOnce func()
 }
 
 func newLocalWorld(t *testing.T) *localWorld {
@@ -113,6 +115,10 @@ func (w *localWorld) ByCID(_ context.Context, account string, c cid.Cid) (pin.Vi
 
 func (w *localWorld) AddOnce(ctx context.Context, account string, s pin.Spec) (pin.View, bool, error) {
 	if v, err := w.ByCID(ctx, account, s.Root); err == nil {
+		if on := w.onAddOnce; on != nil {
+			w.onAddOnce = nil
+			on()
+		}
 		return v, false, nil
 	}
 	v, err := w.Add(ctx, account, s)

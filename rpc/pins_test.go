@@ -180,6 +180,47 @@ func TestPinAddBesideAnother(t *testing.T) {
 	}
 }
 
+// A call that waits for a request goes on with the one that another call puts in its place.
+func TestWaitingForWhatIsReplaced(t *testing.T) {
+	for _, command := range []string{"pin/add", "add", "local pin/add", "local add"} {
+		who, w := "alice", newWorld(t)
+		var l *localWorld
+		name, local := strings.CutPrefix(command, "local ")
+		if local {
+			l = newLocalWorld(t)
+			who, w = me, l.world
+		}
+		c := w.rootOf("x")
+		answered := make(chan answer, 1)
+		go func() {
+			if name == "add" {
+				answered <- w.sendParts(who, "add", "pin-name=ours", part{name: "f", kind: aFile, content: "x"})
+				return
+			}
+			answered <- w.ask(who, "pin/add", arg(c)+"&name=ours")
+		}()
+		await(t, func() bool { return len(w.requests(who)) == 1 })
+		w.mu.Lock()
+		id := w.pins[who][0].ID
+		w.mu.Unlock()
+		if _, err := w.Replace(t.Context(), who, id, pin.Spec{CID: c.String(), Root: c, Name: "theirs"}); err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.onGet = becomes(pin.Pinned, "")
+		w.mu.Unlock()
+		if l != nil {
+			l.change <- struct{}{}
+		}
+		if a := <-answered; a.status != http.StatusOK || !strings.Contains(string(a.body), c.String()) {
+			t.Errorf("%s is answered %d %s", command, a.status, a.body)
+		}
+		if got := w.requests(who); !slices.Equal(got, []string{"theirs pinned"}) {
+			t.Errorf("after %s the account has %q", command, got)
+		}
+	}
+}
+
 func TestPinRm(t *testing.T) {
 	w := newWorld(t)
 	root, other := w.dir(), w.add(merkledag.NewRawNode([]byte("other")))
