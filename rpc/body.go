@@ -35,6 +35,7 @@ const (
 type body struct {
 	r      io.ReadCloser
 	conn   *http.ResponseController
+	http2  bool // a deadline that passes ends the body, also while nobody reads it
 	call   context.Context
 	mu     sync.Mutex    // held while the deadline is set
 	over   bool          // the end of the call is none of the body any more
@@ -83,13 +84,16 @@ func (b *body) all() {
 
 func (b *body) Read(p []byte) (int, error) {
 	start := time.Now()
-	if start.Sub(b.moved) >= readCheck {
+	if b.http2 || start.Sub(b.moved) >= readCheck {
 		b.moved = start
 		if err := b.wait(start.Add(readStall - b.waited)); err != nil {
 			return 0, err
 		}
 	}
 	n, err := b.r.Read(p)
+	if b.http2 {
+		_ = b.wait(time.Time{}) // it fails if the call is over, which the next read tells
+	}
 	b.waited += time.Since(start)
 	if b.came += n; b.came >= readLeast {
 		b.came, b.waited, b.moved = 0, 0, time.Time{}
@@ -114,8 +118,12 @@ func (q *call) files(arg string) (files.Directory, error) {
 	r := q.out.c.Request()
 	// The answer begins while the body is still being read.
 	_ = q.out.conn.EnableFullDuplex() // it fails only for what can do that anyway, or in a test
-	sent := &body{r: r.Body, conn: q.out.conn}
+	sent := &body{r: r.Body, conn: q.out.conn, http2: r.ProtoMajor == 2}
 	q.stop = sent.endWith(q.ctx)
+	// The time that the server gives a whole request ends here: it may be long until the first read.
+	if err := sent.wait(time.Time{}); err != nil {
+		return nil, err
+	}
 	r.Body = sent
 	media, given, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEMultipartForm {

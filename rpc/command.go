@@ -277,6 +277,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	defer func() { q.stop() }() // before the context ends
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
-	_ = q.out.conn.SetWriteDeadline(time.Time{})
+	q.out.pause()
+	defer q.out.limit() // for what the server sends at the end
 	return q.blame(ctx, cmd.run(q))
 }
