@@ -325,6 +325,12 @@ func TestLocalServer(t *testing.T) {
 	if got := w.good("", "cat", arg(file.Cid())); !bytes.Equal(got, numbered(2500)) {
 		t.Errorf("it reads %.100q", got)
 	}
+	// What a pin has is known, and need not be counted: that has a limit.
+	w.pin(me, root.Cid(), pin.Pinned)
+	w.pins[me][0].Totals = pin.Totals{Blocks: maxSeen + 1, Bytes: 1 << 40}
+	if got := string(w.good("", "dag/stat", arg(root.Cid())+"&progress=false")); !strings.Contains(got, fmt.Sprintf(`"NumBlocks":%d`, maxSeen+1)) {
+		t.Errorf("dag/stat of a pin answers %s", got)
+	}
 	w.refused("", "nothing", "", http.StatusNotFound, "no such command")
 	w.nobody = true
 	w.refused("", "pin/ls", "", http.StatusInternalServerError, "does not exist any more")
