@@ -17,7 +17,7 @@ func (q *call) file(arg string) (files.Node, found, error) {
 	if err != nil {
 		return nil, f, err
 	}
-	file, err := unixfile.NewUnixfsFile(q.ctx, q.dag, nd)
+	file, err := unixfile.NewUnixfsFile(q.ctx, &openNodes{DAGService: q.dag, max: maxOpen}, nd)
 	return file, f, content(err)
 }
 
