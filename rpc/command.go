@@ -171,6 +171,7 @@ type api struct {
 	ways     ways
 	local    *Local // nil: this is the door of accounts
 	runs     *runs
+	makes    *makes
 	searches *searches
 
 	mu   sync.Mutex
@@ -179,7 +180,7 @@ type api struct {
 
 func newAPI(cfg Config, w ways) *api {
 	return &api{
-		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), searches: newSearches(),
+		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), makes: newMakes(), searches: newSearches(),
 		busy: map[callers]int{},
 	}
 }

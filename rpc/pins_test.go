@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
+	"github.com/labstack/echo/v4"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -218,6 +223,35 @@ func TestWaitingForWhatIsReplaced(t *testing.T) {
 		if got := w.requests(who); !slices.Equal(got, []string{"theirs pinned"}) {
 			t.Errorf("after %s the account has %q", command, got)
 		}
+	}
+}
+
+// Calls for the same DAG at the same time make one request.
+func TestPinAddTwiceAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.pinAll()
+	root := w.dir().Cid()
+	synctest.Test(t, func(t *testing.T) {
+		w.onAdd = func() { time.Sleep(time.Second) }
+		e := echo.New()
+		if err := Register(e.Group("/api/v0"), w.config()); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, c := range []cid.Cid{root, root, cid.NewCidV0(root.Hash())} {
+			all.Go(func() {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v0/pin/add?"+arg(c), nil)
+				r.Header.Set("Authorization", "Bearer alice")
+				rec := httptest.NewRecorder()
+				if e.ServeHTTP(rec, r); rec.Code != http.StatusOK {
+					t.Errorf("pin/add is answered %d %s", rec.Code, rec.Body)
+				}
+			})
+		}
+		all.Wait()
+	})
+	if got := w.requests("alice"); len(got) != 1 {
+		t.Errorf("the account has %q", got)
 	}
 }
 
