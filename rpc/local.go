@@ -138,7 +138,10 @@ func (l *Local) endPutOff(ctx context.Context, one aPin) error {
 	if err == nil && !v.Status.Done() {
 		var repairing bool
 		if repairing, err = l.cfg.Pins.Repairing(ctx, v.DAG()); err == nil && !repairing {
-			err = l.cfg.Pins.UnpinRequest(ctx, one.account, one.id)
+			if err = l.cfg.Pins.UnpinRequest(ctx, one.account, one.id); err == nil {
+				l.api.log.Info("a pin is ended that its client gave up on and did not ask for again",
+					"cid", one.root, "requestid", one.id, "account", one.account, "after", putOffFor)
+			}
 		}
 	}
 	if errors.Is(err, pin.ErrNotFound) {

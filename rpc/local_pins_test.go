@@ -308,6 +308,9 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	if len(w.lingers) != 1 || w.lingers[0] != id || len(w.requests(me)) != 1 || w.pins[me][0].ID == id {
 		t.Errorf("of %s, %v lingers and %q is left", id, w.lingers, w.requests(me))
 	}
+	if n := strings.Count(w.lines.String(), "its client gave up on"); n != 1 {
+		t.Errorf("that it was ended is logged %d times: %s", n, w.lines)
+	}
 }
 
 // A pin that was put off is ended, or a call that comes again goes on with it. It is never ended under
