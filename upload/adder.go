@@ -48,6 +48,9 @@ type Adder struct {
 	mtime  time.Time
 	dirs   []Entry // that were added, and not told yet
 	depth  int     // of directories within what is added
+	fresh  int     // entries that directories on the way down have in memory
+	// maxFresh is how many these may be; tests change it.
+	maxFresh int
 }
 
 const (
@@ -82,13 +85,13 @@ func checkPath(name, base string) error {
 
 // NewAdder makes an adder.
 func NewAdder(s Sink, o Options, e Events) *Adder {
-	return &Adder{nodes: nodes{s, o.builder}, o: o, events: e, mode: o.mode, mtime: o.mtime}
+	return &Adder{nodes: nodes{s, o.builder}, o: o, events: e, mode: o.mode, mtime: o.mtime, maxFresh: maxFresh}
 }
 
 // Add adds a file or a directory, with all that is in it, and gives its root. Each call makes
 // a tree of its own. Errors: *InvalidError; those of the sink and of reading.
 func (a *Adder) Add(ctx context.Context, f files.Node) (root cid.Cid, err error) {
-	a.mode, a.mtime, a.dirs, a.depth = a.o.mode, a.o.mtime, nil, 0
+	a.mode, a.mtime, a.dirs, a.depth, a.fresh = a.o.mode, a.o.mtime, nil, 0, 0
 	a.stat(f)
 	var nd ipld.Node
 	if d, ok := f.(files.Directory); ok {
@@ -197,7 +200,7 @@ func (a *Adder) addEntry(ctx context.Context, name string, d *dir, entry files.D
 	if sub, ok := f.(files.Directory); ok {
 		return a.addDir(ctx, name, d, entry.Name(), sub)
 	}
-	if there, err := d.has(ctx, entry.Name()); err != nil {
+	if there, err := d.has(ctx, a, entry.Name()); err != nil {
 		return err
 	} else if there != nothing {
 		return &InvalidError{fmt.Sprintf("%s: directory already has entry by that name", name)}
@@ -229,7 +232,7 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 			return nil
 		}
 	}
-	there, err := in.has(ctx, base)
+	there, err := in.has(ctx, a, base)
 	if err != nil {
 		return err
 	}
@@ -246,6 +249,9 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 		return err
 	}
 	if some {
+		if err := in.rest(ctx, a); err != nil {
+			return err
+		}
 		if err := a.addEntry(ctx, path.Join(name, entries.Name()), d, entries); err != nil {
 			return err
 		}
@@ -257,6 +263,7 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 	if err != nil {
 		return err
 	}
+	d.left(a)
 	if err := in.add(ctx, a, base, nd, aDir); err != nil {
 		return err
 	}
