@@ -379,6 +379,31 @@ func TestEvents(t *testing.T) {
 }
 
 // Errors of the sink, of the events and of reading come back as what they are.
+// Directories wait to be told of, until their names take too much memory.
+func TestDirectoriesWithLongNames(t *testing.T) {
+	const n = 6000
+	var entries []files.DirEntry
+	for i := range n {
+		entries = append(entries, files.FileEntry(fmt.Sprintf("%01000d", i), dirOf()))
+	}
+	entries = append(entries, files.FileEntry("the last", file(1)))
+	dirs, before := 0, -1
+	tell := Events{Added: func(e Entry) error {
+		if e.Directory {
+			dirs++
+		} else {
+			before = dirs
+		}
+		return nil
+	}}
+	if _, err := addTo(t, newMemory(t), Flags{}, "", tell, dirOf(entries...)); err != nil {
+		t.Fatal(err)
+	}
+	if before < n-maxDirNames/1000 || dirs != n+1 {
+		t.Errorf("told of %d directories before the last file, and of %d in all", before, dirs)
+	}
+}
+
 func TestErrorsOfAdd(t *testing.T) {
 	boom := errors.New("boom")
 	s := newMemory(t)

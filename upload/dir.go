@@ -23,8 +23,8 @@ const (
 	// spillAfter is how many entries a directory gets before it is put, and read again as far
 	// as it is needed: until then each takes some 300 bytes.
 	spillAfter = 16 << 10
-	// maxNames is of how many entries the names are in memory. Those of others are looked up.
-	maxNames = 16 << 10
+	// longName is how many bytes of a name count as another entry.
+	longName = 256
 	// maxFresh is how many entries all directories on the way down may have like that, in about 25 MiB:
 	// one that has too many is put before what is within it is added.
 	maxFresh = 48 << 10
@@ -34,7 +34,7 @@ const (
 type dir struct {
 	d     uio.Directory   // nil if it was put, and is read again when it is needed
 	at    cid.Cid         // what was put, if d is nil
-	names map[string]kind // nil if there are too many
+	names map[string]kind // of all entries; nil once it was put, and entries are looked up
 	fresh int             // entries since it was put
 }
 
@@ -137,14 +137,14 @@ func (d *dir) add(ctx context.Context, a *Adder, name string, nd ipld.Node, as k
 		return fmt.Errorf("add %q to a directory: %w", name, err)
 	}
 	if d.names != nil {
-		if d.names[name] = as; len(d.names) > maxNames {
-			d.names = nil
-		}
+		d.names[name] = as
 	}
-	a.fresh++
-	if d.fresh++; d.fresh < spillAfter {
+	n := 1 + len(name)/longName
+	a.fresh += n
+	if d.fresh += n; d.fresh < spillAfter {
 		return nil
 	}
+	d.names = nil
 	nd, err := d.finish(ctx, a)
 	if err != nil {
 		return err
