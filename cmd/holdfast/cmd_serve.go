@@ -24,7 +24,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until a SIGINT or SIGTERM. A second signal ends it at once.
+		Long: `Run the server until a SIGINT, SIGTERM or SIGHUP. A second signal ends it at once. To
+have it read a changed configuration, start it anew.
 
 Every key of the configuration file is also an environment variable: listen in [http] is
 HOLDFAST_HTTP_LISTEN. Commas separate the items of a list. Flags win over the

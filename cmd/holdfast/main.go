@@ -40,17 +40,22 @@ func run() int {
 	return 1
 }
 
-// untilSignal gives a context that ends with the first SIGINT or SIGTERM. A second signal
-// ends the process at once.
+// untilSignal gives a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second one
+// ends the process at once, but not a SIGHUP: a terminal that closes sends several. Under nohup
+// SIGHUP is ignored.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-signals:
+			signal.Ignore(syscall.SIGHUP)
 		case <-ctx.Done():
 		}
 		signal.Stop(signals) // first, so that a signal after the end of the context ends the process
