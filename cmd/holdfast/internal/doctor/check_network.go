@@ -69,6 +69,9 @@ func places(c config.Config) (all []place) {
 	return all
 }
 
+// LowPortHint is for an address that may not be listened on.
+const LowPortHint = "for a port below 1024 the service needs AmbientCapabilities=CAP_NET_BIND_SERVICE, as README.md has it"
+
 func ports(_ context.Context, p *Patient) (all []Finding) {
 	wanted := places(p.Config)
 	if p.Server != nil || p.ServerErr != nil {
@@ -90,7 +93,7 @@ func ports(_ context.Context, p *Patient) (all []Finding) {
 			f.Text = fmt.Sprintf("%s: %s has %s (%s) already", w.key, who, w.address, w.network[:3])
 			f.Hint = "stop that process, or set another port with " + w.key
 		case errors.Is(err, syscall.EACCES):
-			f.Hint = "for a port below 1024 the service needs AmbientCapabilities=CAP_NET_BIND_SERVICE, as README.md has it; or set another with " + w.key
+			f.Hint = LowPortHint + "; or set another with " + w.key
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			f.Hint = "this host does not have that address: set another with " + w.key
 		case errors.Is(err, syscall.EAFNOSUPPORT):
