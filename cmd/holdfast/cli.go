@@ -65,6 +65,7 @@ and while it does not.`,
 		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(), c.clusterCommand(),
 		c.backupCommand(), c.restoreCommand(), c.importCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(),
 		c.doctorCommand(), c.supportCommand(), c.versionCommand(), c.manCommand())
+	root.InitDefaultCompletionCmd() // else cobra adds it later, and explainArgs misses it
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help
