@@ -33,8 +33,14 @@ func run() int {
 	if err == nil {
 		return 0
 	}
+	_, unclean := errors.AsType[*stopError](err)
+	_, logged := errors.AsType[*loggedError](err)
+	interrupted := ctx.Err() != nil && !unclean
+	if interrupted && !logged && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted") // wherever that met it
+	}
 	c.printError(os.Stderr, err)
-	if _, ok := errors.AsType[*stopError](err); ctx.Err() != nil && !ok {
+	if interrupted {
 		return 130 // what shells report for an interrupted command
 	}
 	return 1
