@@ -151,12 +151,6 @@ func reachability(_ context.Context, p *Patient) []Finding {
 	return one(Note, "no peer said yet whether it reaches the server", "")
 }
 
-const (
-	// certificateSoon is when somebody should look for a new certificate. Those that ACME gives are
-	// renewed a month before they end.
-	certificateSoon = 14 * 24 * time.Hour
-)
-
 func certificate(_ context.Context, p *Patient) (all []Finding) {
 	var files []string
 	what := "put a new certificate into the files of http.tls_cert and http.tls_key: the server reads them again"
@@ -195,7 +189,7 @@ func (p *Patient) certificateIn(file, what string) Finding {
 		f.Level, f.Text = Trouble, fmt.Sprintf("%s is valid from %s on, and now it is %s", file,
 			leaf.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		what = clockHint
-	case leaf.NotAfter.Sub(now) < certificateSoon:
+	case leaf.NotAfter.Sub(now) < config.CertificateSoon:
 		f.Level = Warning
 	case name != "" && p.Config.HTTP.TLS == config.TLSFiles && leaf.VerifyHostname(name) != nil:
 		f.Level, f.Text = Warning, fmt.Sprintf("%s is not for %s, the name in http.public_url", file, name)
