@@ -39,20 +39,21 @@ func configuration(_ context.Context, p *Patient) (all []Finding) {
 // openFilesOfConfig names files that every user of the host may write or read, and should not.
 func (p *Patient) openFilesOfConfig() (all []Finding) {
 	const write, read fs.FileMode = 0o002, 0o004
+	const closeKey = "make it readable for the user of the server alone: chown holdfast, if that is the user, and chmod 600 "
 	for _, f := range []struct {
-		key, path string
-		bit       fs.FileMode
-		may       string
+		key, path   string
+		bit         fs.FileMode
+		may, remedy string
 	}{
-		{"the configuration", p.ConfigFile, write, "write to"},
-		{"http.tls_key", p.Config.HTTP.TLSKey, read, "read"},
-		{"node.swarm_key", p.Config.Node.SwarmKey, read, "read"},
-		{"backup.key_file", p.Config.Backup.KeyFile, read, "read"},
-		{"cluster.password_file", p.Config.Cluster.PasswordFile, read, "read"},
+		{"the configuration", p.ConfigFile, write, "write to", "chmod o-w "},
+		{"http.tls_key", p.Config.HTTP.TLSKey, read, "read", closeKey},
+		{"node.swarm_key", p.Config.Node.SwarmKey, read, "read", closeKey},
+		{"backup.key_file", p.Config.Backup.KeyFile, read, "read", closeKey},
+		{"cluster.password_file", p.Config.Cluster.PasswordFile, read, "read", closeKey},
 	} {
 		if f.path != "" && openToAll(f.path, f.bit) {
 			all = append(all, Finding{Level: Warning, Text: fmt.Sprintf("every user of this host can %s %s, %s", f.may, f.path, f.key),
-				Hint: "chmod o-rwx " + text.ShellQuote(f.path) + "; the user of the server must still be able to read it"})
+				Hint: f.remedy + text.ShellQuote(f.path)})
 		}
 	}
 	return all
