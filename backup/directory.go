@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -116,12 +117,26 @@ func (d *directory) makeDirs(dir string) error {
 	return nil
 }
 
+// Get implements [Place]. Somebody may have put there what is no file, such as a pipe, which nobody should
+// wait for.
 func (d *directory) Get(_ context.Context, name string) (io.ReadCloser, error) {
-	return os.Open(d.at(name))
+	f, err := os.OpenFile(d.at(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s is no file", ErrDamaged, f.Name())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (d *directory) List(ctx context.Context, prefix string) (names []string, err error) {
-	err = filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
+	// The separator has the place itself be followed if it is a link.
+	err = filepath.WalkDir(d.path+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -72,11 +72,15 @@ func TestDenylists(t *testing.T) {
 		return m
 	}
 	read := func(m *backup.Manifest) (got []string) {
-		must(t, backup.RestoreDenylists(t.Context(), p, nil, m, func(path string, r io.Reader) error {
+		faults, err := backup.RestoreDenylists(t.Context(), p, nil, m, func(path string, r io.Reader) error {
 			b, err := io.ReadAll(r)
 			got = append(got, filepath.Base(path)+": "+string(b))
 			return err
-		}))
+		})
+		must(t, err)
+		if len(faults) > 0 {
+			t.Errorf("faults %v", faults)
+		}
 		return got
 	}
 	first := make()

@@ -131,12 +131,12 @@ func (c *cli) patient(ctx context.Context) (p *doctor.Patient, done func(), err 
 			p.Server = &is
 		}
 	}
-	p.NewestBackup = func(ctx context.Context) (time.Time, error) {
+	p.NewestBackup = func(ctx context.Context) (newest, good time.Time, err error) {
 		ctx, cancel := context.WithTimeout(ctx, askTime)
 		defer cancel()
 		instance, err := auth.InstanceIn(p.Data.File(datadir.TokenKeysFile))
 		if err != nil {
-			return time.Time{}, err
+			return newest, good, err
 		}
 		return daemon.NewestBackup(ctx, p.Config.Backup, instance)
 	}
