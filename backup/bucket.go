@@ -177,6 +177,9 @@ func (b *bucket) List(ctx context.Context, prefix string) (names []string, err e
 		if o.Err != nil {
 			return nil, b.explain(o.Err, "list", prefix)
 		}
+		if strings.HasSuffix(o.Key, "/") {
+			continue // some consoles make it for what they call a folder
+		}
 		names = append(names, strings.TrimPrefix(o.Key, b.prefix))
 	}
 	slices.Sort(names)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,4 +120,19 @@ func TestCredentialsAreReadBefore(t *testing.T) {
 		t.Errorf("requests are signed by %q", signed)
 	}
 	backup.ReadCredentials(place(t)) // a directory needs none
+}
+
+// What a console makes for what it calls a folder is no file.
+func TestFolderOfABucket(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Contents><Key>of/one/</Key></Contents><Contents><Key>of/one/a/b</Key></Contents></ListBucketResult>`)
+	}))
+	defer s.Close()
+	p, err := backup.OpenPlace("s3:" + s.URL + "/bucket/of/one")
+	must(t, err)
+	if names, err := p.List(t.Context(), ""); err != nil || !slices.Equal(names, []string{"a/b"}) {
+		t.Errorf("it lists %q: %v", names, err)
+	}
 }

@@ -141,7 +141,7 @@ func (d *directory) List(ctx context.Context, prefix string) (names []string, er
 			return nil
 		}
 		rel, relErr := filepath.Rel(d.path, path)
-		if errors.Is(err, fs.ErrPermission) && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
+		if errors.Is(err, fs.ErrPermission) && rel != "." && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
 			return nil // such as lost+found
 		}
 		if err = errors.Join(err, relErr, ctx.Err()); err != nil {
