@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type backups struct {
 	mu      sync.Mutex // guards what follows
 	state   backupState
 	since   time.Time // when the schedule began; zero: there is none
+	doing   string    // what holds running
 }
 
 // backupState is what is known of the backups at the configured place since the start.
@@ -57,6 +59,19 @@ type backupState struct {
 
 // errBackupRuns: one backup or restore runs at a time.
 var errBackupRuns = errors.New("another backup or restore is under way")
+
+// begin begins a backup or a restore, for which it gives a name, or says what else is under way. end ends it.
+func (b *backups) begin(what string) (end func(), err error) {
+	if !b.running.TryLock() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return nil, hint.Add(fmt.Errorf("%w: %s", errBackupRuns, b.doing), "wait for its end; if its place hangs, restart the server")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.doing = what + ", since " + time.Now().UTC().Format("2006-01-02 15:04 MST")
+	return b.running.Unlock, nil
+}
 
 func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, open Opener, log *slog.Logger) *backups {
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
@@ -98,10 +113,11 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 
 // backup is Backup. again says that a place that had backups must still have some.
 func (b *backups) backup(ctx context.Context, in admin.NewBackup, again bool, progress func(admin.StoreProgress)) (admin.Backup, error) {
-	if !b.running.TryLock() {
-		return admin.Backup{}, errBackupRuns
+	end, err := b.begin("a backup to " + cmp.Or(in.To, b.cfg.To))
+	if err != nil {
+		return admin.Backup{}, err
 	}
-	defer b.running.Unlock()
+	defer end()
 	if in.To == "" {
 		in.To = b.cfg.To
 		if in.KeyFile == "" {
@@ -355,10 +371,11 @@ func (b *backups) once(ctx context.Context) (ok bool) {
 // prune removes old backups at the configured place, unless a backup is being made or restored: the next backup
 // is followed by this, too.
 func (b *backups) prune(ctx context.Context) {
-	if !b.running.TryLock() {
+	end, err := b.begin("removing old backups at " + b.cfg.To)
+	if err != nil {
 		return
 	}
-	defer b.running.Unlock()
+	defer end()
 	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
 	if err == nil {
 		var p backup.Pruned

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -250,12 +251,19 @@ func TestNoPruneBesideARestore(t *testing.T) {
 		}
 		return len(files)
 	}
-	b.running.Lock()
+	end, err := b.begin("a restore from somewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Backup(t.Context(), admin.NewBackup{}, func(admin.StoreProgress) {})
+	if !errors.Is(err, errBackupRuns) || !strings.Contains(err.Error(), "a restore from somewhere, since 20") {
+		t.Errorf("beside a restore: %v", err)
+	}
 	b.prune(t.Context())
 	if n := count(); n != 2 {
 		t.Errorf("beside a restore %d backups are left of 2", n)
 	}
-	b.running.Unlock()
+	end()
 	if b.prune(t.Context()); count() != 1 {
 		t.Errorf("there are %d backups", count())
 	}

@@ -220,6 +220,28 @@ func readLeaf(file string) (*x509.Certificate, error) {
 	return leaf, nil
 }
 
+// placeTime bounds the question to the place of backups.
+const placeTime = 20 * time.Second
+
+// newestBackup asks the place of backups. It does not wait for a network file system that hangs.
+func newestBackup(ctx context.Context, p *Patient) (newest, good time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, placeTime)
+	defer cancel()
+	answered := make(chan struct{})
+	var n, g time.Time
+	var e error
+	go func() {
+		defer close(answered)
+		n, g, e = p.NewestBackup(ctx)
+	}()
+	select {
+	case <-answered:
+		return n, g, e
+	case <-ctx.Done():
+		return newest, good, fmt.Errorf("there is no answer: %w", ctx.Err())
+	}
+}
+
 func backups(ctx context.Context, p *Patient) []Finding {
 	c := p.Config.Backup
 	const what = "the log has why; `holdfast backup` makes one now"
@@ -239,7 +261,7 @@ func backups(ctx context.Context, p *Patient) []Finding {
 		case p.Data == nil:
 			return one(Note, "there is nothing to back up yet", "")
 		case c.To != "":
-			all, good, err := p.NewestBackup(ctx)
+			all, good, err := newestBackup(ctx, p)
 			if err != nil {
 				return failed(Trouble, fmt.Errorf("the backups at %s cannot be read: %w", c.To, err), "look whether the place is there, and may be read")
 			}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -219,4 +220,21 @@ func TestBackups(t *testing.T) {
 	expect(t, p, "backup", Trouble, "1h0m0s ago")
 	p.Server.Backup.Last = time.Time{}
 	expect(t, p, "backup", Trouble, "there is none yet")
+}
+
+// A place of backups that hangs is not waited for.
+func TestBackupsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		p := &Patient{Config: config.Default(), Data: new(datadir.Dir), NewestBackup: func(context.Context) (newest, good time.Time, err error) {
+			<-end
+			return newest, good, nil
+		}}
+		p.Config.Backup.To = "/backups"
+		found := backups(t.Context(), p)
+		if len(found) != 1 || found[0].Level != Trouble || !strings.Contains(found[0].Text, "there is no answer") {
+			t.Errorf("found %+v", found)
+		}
+	})
 }
