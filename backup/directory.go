@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -120,18 +119,15 @@ func (d *directory) makeDirs(dir string) error {
 // Get implements [Place]. Somebody may have put there what is no file, such as a pipe, which nobody should
 // wait for.
 func (d *directory) Get(_ context.Context, name string) (io.ReadCloser, error) {
-	f, err := os.OpenFile(d.at(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	path := d.at(name)
+	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is no file", ErrDamaged, f.Name())
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is no file", ErrDamaged, path)
 	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return os.Open(path)
 }
 
 func (d *directory) List(ctx context.Context, prefix string) (names []string, err error) {
