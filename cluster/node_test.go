@@ -48,7 +48,7 @@ func TestNodeIsReplaced(t *testing.T) {
 // A peer answers whose node does not. Nobody asks it for its copies, one by one: it lets one call a second
 // through to its node then. They count as away at once.
 func TestNodeIsAway(t *testing.T) {
-	f := newFront(t, 3, func(c *Config) { c.BelowFor, c.ReplaceAfter = time.Nanosecond, 30*time.Millisecond })
+	f := newFront(t, 3, func(c *Config) { c.LostAfter, c.ReplaceAfter = time.Nanosecond, 30*time.Millisecond })
 	for n := range 3 {
 		f.pinned(alice, n, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
 	}
