@@ -149,6 +149,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		e.peers = append(e.peers, &peer{
 			base: strings.TrimRight(base, "/"), host: u.Host, username: cfg.Username, password: cfg.Password,
 			http: client, turns: newTurns(), limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
+			ctx: e.ctx, work: &e.work,
 		})
 	}
 	for _, base := range cfg.Nodes {
