@@ -14,12 +14,15 @@ const (
 	// proven is how long a peer must have been pinning, after a first failure, for that to count
 	// as work: a peer gives up after its pin_timeout, 2 min, without progress of its node.
 	proven = 5 * time.Minute
-	// lookCost is how much time there is between two looks of all fetches together: a look is a call
+	// lookCost is how much time there is between two looks of all fetches together: a look is a question
 	// to each of some peers, and each of those asks its node. Many pins at once would keep the peers
 	// busy with answers instead of pins.
 	lookCost = 2 * time.Millisecond
 	// crowded is how many times as long as PollMax a fetch waits at most, if it is one of very many.
 	crowded = 5
+	// progressLooks is how many looks there are at least for one question to the nodes how far they are, which is
+	// a call for each copy.
+	progressLooks = 4
 	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
 	sizeTime = 30 * time.Second
 )
@@ -92,7 +95,7 @@ func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err err
 			return totals, false, err
 		}
 		f.since, f.again = time.Now(), false
-		f.tried = f.since
+		f.tried, f.grown = f.since, f.since
 		if posted { // no peer has heard of it yet
 			return totals, false, nil
 		}
@@ -135,7 +138,7 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 			f.job.Progress.Works()
 		}
 	}
-	if now.Sub(f.grown) < min(time.Second, f.e.cfg.PollMax) {
+	if now.Sub(f.grown) < spaced(min(time.Second, f.e.cfg.PollMax), progressLooks*f.e.fetching.Load(), progressLooks*crowded*f.e.cfg.PollMax) {
 		return
 	}
 	f.grown = now

@@ -15,9 +15,9 @@ const (
 	// maxLook is how many CIDs one call asks a peer about: for each that its node may have, the peer calls
 	// its node, all at the same time.
 	maxLook = 32
-	// maxLookCalls is how many such calls there may be to one peer at the same time. One of them waits for
-	// a node that is slow about one CID, and the others go on meanwhile.
-	maxLookCalls = 4
+	// maxLookCalls is how many such calls there may be to one peer at the same time. If one of them waits for
+	// a node that is slow about one CID, the other goes on meanwhile.
+	maxLookCalls = 2
 )
 
 // looks are questions to one peer about its own copies. While as many calls are under way as there may be,
