@@ -71,7 +71,8 @@ func TestMonth(t *testing.T) {
 	m.world = newWorldOf(t, ctx, 4, 0, peers.Options{
 		Concurrent: 64, BatchSize: 500, RecoverEvery: 10 * time.Second,
 	}, "HOLDFAST_STORE_RECLAIM_INTERVAL=5s", "HOLDFAST_RPC_UNPIN_GRACE=30s")
-	m.front = newFront(t, ctx, m.world, "HOLDFAST_CLUSTER_REPLICATION=2")
+	// What a peer of the cluster has forgotten for good is mended after that, and the test does not last longer.
+	m.front = newFront(t, ctx, m.world, "HOLDFAST_CLUSTER_REPLICATION=2", "HOLDFAST_CLUSTER_LOST_AFTER=1m")
 	m.addUsers()
 	m.makeContent(seed)
 	batch := max(*monthPins/20, 10)
