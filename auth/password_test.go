@@ -69,7 +69,11 @@ func TestHashesAtOnce(t *testing.T) {
 	f := newFixture(t, func(c *auth.Config) { c.HashesAtOnce = 2; c.HashWait = time.Second })
 	synctest.Test(t, func(t *testing.T) {
 		// Its own service, because the places must belong to the bubble.
-		s, err := auth.New(auth.Config{HashCost: cheap, HashesAtOnce: 2, HashWait: time.Second, Now: f.clock.Now}, f.accounts, f.keys)
+		const tries = 3
+		s, err := auth.New(auth.Config{
+			HashCost: cheap, HashesAtOnce: 2, HashWait: time.Second, Now: f.clock.Now,
+			Limits: auth.Limits{Account: auth.Rate{Every: time.Hour, Burst: tries}},
+		}, f.accounts, f.keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +104,12 @@ func TestHashesAtOnce(t *testing.T) {
 		}
 		if _, err := s.AddAccount(t.Context(), auth.NewAccount{Email: "b@x", Password: goodPassword}); !errors.Is(err, auth.ErrBusy) {
 			t.Errorf("a new account: %v, want %v", err, auth.ErrBusy)
+		}
+
+		for range 2 * tries { // a check that got no turn is no try
+			if err := s.ProvePassword(t.Context(), f.ann.ID, "password", goodPassword); !errors.Is(err, auth.ErrBusy) {
+				t.Fatalf("the present password: %v, want %v", err, auth.ErrBusy)
+			}
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())

@@ -324,7 +324,8 @@ func (s *Service) ProvePassword(ctx context.Context, account, field, present str
 		return err
 	}
 	ok, err := s.hasher.check(ctx, present, a.PasswordHash)
-	if err != nil {
+	if err != nil { // nothing was compared, so it is no try
+		s.limits.account.giveBack(bucket)
 		return err
 	}
 	if !ok {

@@ -24,7 +24,7 @@ grep -q '^ExecStart=/bin/true serve$' "$dir/holdfast.service" || {
 
 # With its drop-in for a cluster, too.
 cat "$dir/holdfast.service" cluster/holdfast.conf >"$dir/holdfast-cluster.service"
-sed 's|^ExecStart=/usr/local/bin/ipfs-cluster-service |ExecStart=/bin/true |' cluster/ipfs-cluster.service >"$dir/ipfs-cluster.service"
+sed 's|^\(ExecStart\(Pre\)\?\)=/usr/local/bin/ipfs-cluster-service |\1=/bin/true |' cluster/ipfs-cluster.service >"$dir/ipfs-cluster.service"
 
 for unit in holdfast holdfast-cluster ipfs-cluster; do
 	# For some bad values it only prints to stderr, and still exits with 0.

@@ -327,8 +327,13 @@ func (p *Peer) configure(c *Cluster, o Options, i int, secret string) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
-// Launch starts the peer, or starts it again with what it has.
+// Launch starts the peer, or starts it again with what it has, as the unit in deploy/cluster does.
 func (p *Peer) Launch() (err error) {
+	if p.Process != nil {
+		if out, err := p.command(context.Background(), "state", "crdt", "mark-dirty").CombinedOutput(); err != nil {
+			return fmt.Errorf("mark cluster peer %s dirty: %w\n%s", p.ID, err, out)
+		}
+	}
 	p.Process, err = p.rig.Start("cluster peer "+p.ID, filepath.Join(p.dir, "log"), p.command(context.Background(), "daemon"))
 	return err
 }
