@@ -38,7 +38,9 @@ func (y *yielding) left(now time.Time) {
 // interval is how long there is between two turns. coming is how long requests count as coming, if no other one
 // comes; 0 is that none do.
 func (y *yielding) interval(now time.Time) (d, coming time.Duration) {
-	coming = max(time.Unix(0, y.last.Load()).Add(yieldQuiet).Sub(now), 0)
+	if coming = time.Unix(0, y.last.Load()).Add(yieldQuiet).Sub(now); coming < 0 || coming > yieldQuiet { // or the clock was set back
+		coming = 0
+	}
 	if y.clients.Load() > 0 {
 		coming = yieldQuiet
 	}

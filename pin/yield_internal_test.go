@@ -57,6 +57,11 @@ func TestYielding(t *testing.T) {
 	if want := int(time.Second/every) * yieldFaster; total != want {
 		t.Errorf("without requests %d turns begin in a second, want %d", total, want)
 	}
+	y.left(now.Add(time.Hour).Round(0)) // before the clock was set back
+	y.clients.Add(1)
+	if d, _ := y.interval(now); d != every/yieldFaster {
+		t.Errorf("after the clock was set back there are %v between turns", d)
+	}
 	y.asking()
 	now = now.Add(every)
 	if n := begin(); n != 1 { // those that began meanwhile make none wait longer
