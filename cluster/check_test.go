@@ -268,7 +268,7 @@ func TestCheckLost(t *testing.T) {
 // A peer that is away has its time. Then others get what it had.
 func TestCheckFew(t *testing.T) {
 	below := time.Hour
-	f := newFront(t, 3, func(c *Config) { c.BelowFor = below })
+	f := newFront(t, 3, func(c *Config) { c.LostAfter = below })
 	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
 	f.c.Peer(0).Kill()
 	eventually(t, "it is away", func() bool { return !f.engine.peers[0].answers() })
@@ -281,7 +281,7 @@ func TestCheckFew(t *testing.T) {
 	if n := len(f.engine.check.below); n != 1 || f.c.Posts() != posts {
 		t.Errorf("%d are below, and something was asked for", n)
 	}
-	f.engine.cfg.BelowFor = time.Nanosecond
+	f.engine.cfg.LostAfter = time.Nanosecond
 	if got := f.differences(true); len(got) != 1 || got[0] != "few copies 1+" {
 		t.Errorf("it finds %v", got)
 	}

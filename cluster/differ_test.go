@@ -32,7 +32,7 @@ func TestCheckForgottenByAPeer(t *testing.T) {
 		}
 		return m
 	}
-	f.engine.cfg.BelowFor = time.Hour
+	f.engine.cfg.LostAfter = time.Hour
 	var told bool
 	for i := 0; i < manyChecks && !told; i++ {
 		told = told || slices.ContainsFunc(f.differences(true), func(s string) bool { return s != "" && s[len(s)-1] != '+' })
@@ -41,7 +41,7 @@ func TestCheckForgottenByAPeer(t *testing.T) {
 	if asked = n - missed(); !told || asked == n {
 		t.Fatalf("it is told: %v; %d of %d were asked for at once", told, asked, n)
 	}
-	f.engine.cfg.BelowFor = time.Nanosecond
+	f.engine.cfg.LostAfter = time.Nanosecond
 	for i := 0; i < manyChecks && missed() > 0; i++ {
 		f.differences(true)
 	}

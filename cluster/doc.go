@@ -36,7 +36,7 @@
 //
 // # Files
 //
-// One thing a file: what peers and nodes are asked (peer, node, wire, bounds), what becomes of a DAG (fetch,
+// One thing a file: what peers and nodes are asked (peer, looks, node, wire, bounds), what becomes of a DAG (fetch,
 // copies, drop, drain, stage), and what a check compares and mends (check, compare, mend, forgotten). All of them
 // work on the same [Engine], so that they are one package.
 package cluster

@@ -81,7 +81,7 @@ type Config struct {
 	AnswerTime   time.Duration // how long a peer or a node may take to answer about one CID; default 5s
 	HearWithin   time.Duration // a pin of which a peer has not heard for so long is asked for again; default 30s
 	ReplaceAfter time.Duration // after so long a new pin goes elsewhere than to a peer that is away; default 2m
-	BelowFor     time.Duration // how long a DAG may have too few copies before it goes to other peers; default 30m
+	LostAfter    time.Duration // after so long a copy that is away counts as lost: other peers get the DAG; default 30m
 	PollMin      time.Duration // the shortest time between two looks at the copies of a pin; default 50ms
 	PollMax      time.Duration // the longest, unless thousands are fetched at the same time; default 3s
 }
@@ -149,6 +149,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		e.peers = append(e.peers, &peer{
 			base: strings.TrimRight(base, "/"), host: u.Host, username: cfg.Username, password: cfg.Password,
 			http: client, turns: newTurns(), limit: cfg.AnswerTime, log: cfg.Logger, err: errNew,
+			ctx: e.ctx, work: &e.work,
 		})
 	}
 	for _, base := range cfg.Nodes {
@@ -176,7 +177,7 @@ func (c Config) withDefaults() Config {
 	set(&c.AnswerTime, 5*time.Second)  // it has that in memory, or asks its node on the same machine
 	set(&c.HearWithin, 30*time.Second) // far longer than a batch
 	set(&c.ReplaceAfter, 2*time.Minute)
-	set(&c.BelowFor, 30*time.Minute) // a machine that is restarted has its copies back by then
+	set(&c.LostAfter, 30*time.Minute) // a machine that is restarted has its copies back by then
 	set(&c.PollMin, 50*time.Millisecond)
 	set(&c.PollMax, 3*time.Second)
 	if c.Logger == nil {
@@ -291,7 +292,7 @@ func (e *Engine) nameOf(id string) string {
 // nobody knows it.
 func (e *Engine) isGone(id string) bool {
 	if p := e.byID(id); p != nil {
-		return p.awayFor() >= e.cfg.BelowFor
+		return p.awayFor() >= e.cfg.LostAfter
 	}
 	for _, p := range e.peers { // it may be one that did not answer since the start
 		if is, _ := p.state(); is.ID == "" {

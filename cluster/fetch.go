@@ -14,12 +14,15 @@ const (
 	// proven is how long a peer must have been pinning, after a first failure, for that to count
 	// as work: a peer gives up after its pin_timeout, 2 min, without progress of its node.
 	proven = 5 * time.Minute
-	// lookCost is how much time there is between two looks of all fetches together: a look is a call
+	// lookCost is how much time there is between two looks of all fetches together: a look is a question
 	// to each of some peers, and each of those asks its node. Many pins at once would keep the peers
 	// busy with answers instead of pins.
 	lookCost = 2 * time.Millisecond
 	// crowded is how many times as long as PollMax a fetch waits at most, if it is one of very many.
 	crowded = 5
+	// progressLooks is how many looks there are at least for one question to the nodes how far they are, which is
+	// a call for each copy.
+	progressLooks = 4
 	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
 	sizeTime = 30 * time.Second
 )
@@ -87,11 +90,15 @@ type fetch struct {
 // step looks once.
 func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err error) {
 	if f.at == nil {
-		if f.at, err = f.e.place(ctx, f.want, f.again); err != nil {
+		var posted bool
+		if f.at, posted, err = f.e.place(ctx, f.want, f.again); err != nil {
 			return totals, false, err
 		}
 		f.since, f.again = time.Now(), false
-		f.tried = f.since
+		f.tried, f.grown = f.since, f.since
+		if posted { // no peer has heard of it yet
+			return totals, false, nil
+		}
 	}
 	min := f.want.replication.Min
 	all := f.e.ask(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min)
@@ -131,7 +138,7 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 			f.job.Progress.Works()
 		}
 	}
-	if now.Sub(f.grown) < min(time.Second, f.e.cfg.PollMax) {
+	if now.Sub(f.grown) < spaced(min(time.Second, f.e.cfg.PollMax), progressLooks*f.e.fetching.Load(), progressLooks*crowded*f.e.cfg.PollMax) {
 		return
 	}
 	f.grown = now
@@ -203,22 +210,27 @@ func overLimits(t pin.Totals, l pin.Limits, repair bool) error {
 
 // place sees to it that the pinset has what is wanted. With again it posts that also if it is there:
 // the cluster then chooses other peers for those that are away. If there are no others, the pin stays
-// as it is.
-func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, err error) {
+// as it is. posted says that the pin was asked for just now.
+func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, posted bool, err error) {
 	unlock, err := e.lock(ctx, w.dag)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer unlock()
 	// The attempt may have been released, and its DAG let go of, while this waited.
 	if a, _, held, err := e.records.Held(ctx, w.dag); err != nil {
-		return nil, err
+		return nil, false, err
 	} else if !held || a != w.attempt {
-		return nil, fmt.Errorf("ask the cluster for %s: %w", w.dag, pin.ErrSuperseded)
+		return nil, false, fmt.Errorf("ask the cluster for %s: %w", w.dag, pin.ErrSuperseded)
+	}
+	_, known := e.known.get(w.dag)
+	read := (*peer).find
+	if known {
+		read = (*peer).allocation
 	}
 	var now *pinInfo
 	err = e.each(ctx, w.dag, func(p *peer) error {
-		if now, err = p.allocation(ctx, w.dag.CID()); err != nil || !again && e.isAsWanted(now, w) {
+		if now, err = read(p, ctx, w.dag.CID()); err != nil || !again && e.isAsWanted(now, w) {
 			is = now
 			return err
 		}
@@ -227,15 +239,16 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 			first.replication.Max = max(w.replication.Max, len(now.Allocations))
 		}
 		is, err = e.postWanted(ctx, p, first, now)
+		posted = err == nil
 		return err
 	})
 	if tooFew(err) && e.isAsWanted(now, w) {
-		return now, nil
+		return now, false, nil
 	}
 	if tooFew(err) {
-		return nil, e.tooFewFor(ctx, w.replication, err)
+		return nil, false, e.tooFewFor(ctx, w.replication, err)
 	}
-	return is, err
+	return is, posted, err
 }
 
 // postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they

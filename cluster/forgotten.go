@@ -37,7 +37,7 @@ func (r *round) mendForgotten(ctx context.Context, d pin.DAG, a pin.Attempt, is 
 		return err // it is asked for otherwise, as an outdated one
 	}
 	diff := Difference{Kind: Missing, CID: d.String(), Peer: name, Text: "the pinset of this peer does not have it, and others do"}
-	if left := r.e.cfg.BelowFor - time.Since(since); left > 0 {
+	if left := r.e.cfg.LostAfter - time.Since(since); left > 0 {
 		diff.Text += "; unless it comes, it is asked for again in " + left.Round(time.Minute).String()
 		return r.outcome(ctx, diff, nil)
 	}

@@ -331,7 +331,7 @@ func TestCheckStrayOfAFailedUnpin(t *testing.T) {
 // More copies are wanted of what a dead peer had as well: that waits for the peer as long as for any copy.
 func TestCheckOutdatedWithADeadPeer(t *testing.T) {
 	below := time.Hour
-	f := newFront(t, 4, func(c *Config) { c.BelowFor, c.Replication = below, pin.Replication{Min: 1, Max: 2} })
+	f := newFront(t, 4, func(c *Config) { c.LostAfter, c.Replication = below, pin.Replication{Min: 1, Max: 2} })
 	f.pinned(alice, 1, nil)
 	f.c.Peer(0).Kill()
 	eventually(t, "it is away", func() bool { return !f.engine.peers[0].answers() })
@@ -339,7 +339,7 @@ func TestCheckOutdatedWithADeadPeer(t *testing.T) {
 	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1" {
 		t.Errorf("it finds %v", got)
 	}
-	f.engine.cfg.BelowFor = time.Nanosecond
+	f.engine.cfg.LostAfter = time.Nanosecond
 	if got := f.differences(true); len(got) != 1 || got[0] != "outdated 1+" {
 		t.Errorf("after its time it finds %v", got)
 	}

@@ -110,7 +110,7 @@ func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 			w.first = append(w.first, id)
 		}
 	}
-	_, err = r.e.place(ctx, w, false)
+	_, _, err = r.e.place(ctx, w, false)
 	return err
 }
 
@@ -226,8 +226,8 @@ func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
 	}
 	r.below[d] = since
 	diff := Difference{Kind: Few, CID: d.String(), Text: all.text(a, pin.Replication{Min: is.Min, Max: is.Max})}
-	if now.Sub(since) < r.e.cfg.BelowFor {
-		diff.Text += "; unless they come back, other peers get it in " + (r.e.cfg.BelowFor - now.Sub(since)).Round(time.Minute).String()
+	if now.Sub(since) < r.e.cfg.LostAfter {
+		diff.Text += "; unless they come back, other peers get it in " + (r.e.cfg.LostAfter - now.Sub(since)).Round(time.Minute).String()
 		return r.outcome(ctx, diff, nil)
 	}
 	if r.repair {

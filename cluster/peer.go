@@ -35,7 +35,10 @@ type peer struct {
 	limit    time.Duration // for an answer about one CID
 	http     *http.Client
 	turns    turns
+	looks    looks
 	log      *slog.Logger
+	ctx      context.Context // ends the looks
+	work     *sync.WaitGroup // has them
 
 	mu  sync.Mutex
 	is  identity // what it last said of itself; zero before it did
@@ -323,11 +326,28 @@ func (p *peer) allocation(ctx context.Context, c cid.Cid) (*pinInfo, error) {
 	return &got, nil
 }
 
+// find is allocation for a pin that is most likely not there. Questions about many such pins take few calls.
+func (p *peer) find(ctx context.Context, c cid.Cid) (*pinInfo, error) {
+	of, err := p.global(ctx, c)
+	if _, refused := errors.AsType[*refusal](err); err != nil && !refused {
+		return nil, err
+	}
+	if is, _ := p.state(); err == nil && of.Peers[is.ID].Status == isUnpinned && len(of.Metadata) == 0 && len(of.Allocations) == 0 {
+		return nil, nil // the peer looked it up in its pinset
+	}
+	return p.allocation(ctx, c)
+}
+
 // isAbout returns an error if the answer to a call is about another CID.
 func (p *peer) isAbout(is call, c cid.Cid, text string) error {
 	if got, err := cid.Decode(text); err == nil && got.Equals(c) {
 		return nil
 	}
+	return p.aboutElse(is, text)
+}
+
+// aboutElse is the error of an answer that is about something else than was asked.
+func (p *peer) aboutElse(is call, text string) error {
 	return &peerError{is.name(), p.host, fmt.Errorf("%w: its answer is about %q", errNoPeer, oneLine(text))}
 }
 
@@ -338,16 +358,12 @@ func (p *peer) allocations(ctx context.Context) iter.Seq2[pinInfo, error] {
 
 // status asks for the peer's own copy of a CID. id is the peer's ID: another may be at its URL by now.
 func (p *peer) status(ctx context.Context, id string, c cid.Cid) (s peerStatus, of globalStatus, err error) {
-	is := call{http.MethodGet, "/pins/" + c.String(), url.Values{"local": {"true"}}, p.limit}
-	if err = p.get(ctx, is, &of); err != nil {
-		return s, of, err
-	}
-	if err = p.isAbout(is, c, of.CID); err != nil {
+	if of, err = p.global(ctx, c); err != nil {
 		return s, of, err
 	}
 	s, ok := of.Peers[id]
 	if !ok {
-		err = &peerError{is.name(), p.host, fmt.Errorf("%w: it has no status of peer %s", errNoPeer, shortID(id))}
+		err = &peerError{"GET /pins", p.host, fmt.Errorf("%w: it has no status of peer %s", errNoPeer, shortID(id))}
 	}
 	return s, of, err
 }

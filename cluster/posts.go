@@ -12,8 +12,9 @@ import (
 
 // posts remembers which pins were asked for just now, and may not be in the pinset yet.
 type posts struct {
-	mu  sync.Mutex
-	all map[pin.DAG]posted
+	mu    sync.Mutex
+	all   map[pin.DAG]posted
+	swept time.Time // when old ones were last forgotten
 }
 
 type posted struct {
@@ -52,7 +53,8 @@ func (p *posts) note(d pin.DAG, a pin.Attempt, options string) {
 	if p.all == nil {
 		p.all = make(map[pin.DAG]posted)
 	}
-	if len(p.all) >= sweepPosts {
+	if len(p.all) >= sweepPosts && now.Sub(p.swept) > settling { // sooner there is little to forget
+		p.swept = now
 		for d, one := range p.all {
 			if now.Sub(one.at) > settling {
 				delete(p.all, d)

@@ -65,7 +65,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	journal := withJournal()
 	f := newFront(t, 4, func(c *Config) {
 		journal(c)
-		c.BelowFor, c.ReplaceAfter, c.HearWithin = time.Nanosecond, 20*time.Millisecond, 20*time.Millisecond
+		c.LostAfter, c.ReplaceAfter, c.HearWithin = time.Nanosecond, 20*time.Millisecond, 20*time.Millisecond
 		c.AnswerTime, c.Replication = 200*time.Millisecond, pin.Replication{Min: 2, Max: 2}
 	})
 	return &model{

@@ -84,7 +84,7 @@ func TestPostsKeepRequestsWithoutRecord(t *testing.T) {
 		post   func(restored)
 	}{
 		"a request was removed": {nil, func(f restored) { f.mends("outdated 1") }},
-		"few copies": {func(c *Config) { c.BelowFor = time.Nanosecond }, func(f restored) {
+		"few copies": {func(c *Config) { c.LostAfter = time.Nanosecond }, func(f restored) {
 			f.c.Peer(0).Kill()
 			eventually(f.t, "it is away", func() bool { return !f.engine.peers[0].answers() })
 			for range 2 {
@@ -121,7 +121,7 @@ func TestPostsKeepRequestsWithoutRecord(t *testing.T) {
 			}
 			w, err := f.engine.want(f.t.Context(), f.r.DAG(), a, nil)
 			if err == nil {
-				_, err = f.engine.place(f.t.Context(), w, true)
+				_, _, err = f.engine.place(f.t.Context(), w, true)
 			}
 			if err != nil {
 				f.t.Error(err)

@@ -209,7 +209,7 @@ func (j *job) details(now time.Time) string {
 		return note
 	case p.Blocks.Load() == 0:
 		return fmt.Sprintf("no connected peer has it; looking for %v", since)
-	case since >= 2*slice:
+	case since >= silence:
 		s := fmt.Sprintf("nothing received for %v", since)
 		if note != "" {
 			s += "; " + note
@@ -222,6 +222,9 @@ func (j *job) details(now time.Time) string {
 		return "receiving blocks"
 	}
 }
+
+// silence is from when on a user is shown that nothing comes: any DAG waits for a second now and then.
+const silence = 4 * time.Second
 
 // pause is how long a parked job has still to wait.
 func (j *job) pause(now time.Time) time.Duration {

@@ -23,10 +23,6 @@ const (
 	// minAnswer is the shortest turn, whatever the engine says. A small machine can begin
 	// about as many turns in it as there are places.
 	minAnswer = 200 * time.Millisecond
-	// slice is how long a DAG that receives nothing keeps its place while new ones wait:
-	// long enough to dial an origin and ask it, but no longer, since a new request may
-	// wait that long for a place.
-	slice = 2 * time.Second
 	// retryMin and retryMax bound the pause before a parked DAG has another turn. It
 	// doubles each time.
 	retryMin = 5 * time.Second
@@ -66,6 +62,8 @@ func (s *scheduler) loop() {
 			crowd.Reset(evictAt.Sub(now))
 		} else if s.turns.Starving() {
 			crowd.Reset(turnTick)
+		} else if _, wait := s.yielding.may(now); wait > 0 {
+			crowd.Reset(wait)
 		}
 		s.mu.Unlock()
 	}
@@ -137,7 +135,12 @@ func (s *scheduler) late(j *job, now time.Time) bool {
 
 // fillPlaces starts jobs that wait, while there are free places.
 func (s *scheduler) fillPlaces(now time.Time) {
-	for t := s.turns.Next(now); t != nil; t = s.turns.Next(now) {
+	for n, _ := s.yielding.may(now); n > 0; n-- {
+		t := s.turns.Next(now)
+		if t == nil {
+			break
+		}
+		s.yielding.begun(now)
 		s.start(s.of(t), now, s.run)
 	}
 	if now.Sub(s.refilled) >= turnTick {
@@ -148,7 +151,8 @@ func (s *scheduler) fillPlaces(now time.Time) {
 // evict takes places back from fetches that receive nothing, if others wait. It returns
 // after how long there may be more such fetches.
 func (s *scheduler) evict(now time.Time) (next time.Duration) {
-	out, next := s.turns.Evict(now, s.activity)
+	n, _ := s.yielding.may(now) // a place is of no use to a turn that may not begin
+	out, next := s.turns.Evict(now, n, s.activity)
 	for _, t := range out {
 		s.of(t).cancel(errEvicted)
 	}
@@ -235,7 +239,7 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 		s.park(j, 0, begun)
 	case errors.Is(err, errEvicted):
 		j.tries++
-		s.park(j, j.pauseAfter(), begun)
+		s.park(j, min(j.pauseAfter(), s.cfg.EvictedPause), begun)
 	default:
 		j.tries++
 		j.trouble = troubleText(err)

@@ -18,6 +18,15 @@ type Config struct {
 	// worker included. A Bitswap peer keeps 1,024 wants of another peer, and a busy
 	// walk has some hundred open.
 	Seekers int // default 512
+	// Slice is how long a DAG that receives nothing keeps its place while new ones wait: long enough to
+	// learn whether it will receive something, but no longer, since a new request may wait that long.
+	Slice time.Duration // default 2s: enough to dial an origin and ask it
+	// EvictedPause is the longest pause before a DAG that gave its place to others has another turn. It
+	// doubles each time.
+	EvictedPause time.Duration // default 5m
+	// Yield is how often a turn begins while clients wait for their requests to become durable: so long
+	// after the one before. Zero does not let turns wait for clients.
+	Yield time.Duration
 	// IdleTimeout is how long a fetch that receives nothing keeps its worker.
 	IdleTimeout time.Duration // default 20s
 	// StallTimeout is how long a DAG of which nothing came is looked for before it fails.
@@ -63,6 +72,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, 16)
 	c.Seekers = cmp.Or(c.Seekers, 512)
+	c.Slice = cmp.Or(c.Slice, 2*time.Second)
+	c.EvictedPause = cmp.Or(c.EvictedPause, retryMax)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 20*time.Second)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Minute)
 	c.KeepPartial = cmp.Or(c.KeepPartial, 7*24*time.Hour)

@@ -24,6 +24,7 @@ type scheduler struct {
 	tasks    *tasks
 	workers  *turns.Workers
 	clock    *awake.Clock // all timeouts use it; it is looked at once a tick
+	yielding yielding
 	counts   counts
 	changes  changes
 	starved  func(error) // is told the error of a run that a full disk ended; does not wait
@@ -54,10 +55,11 @@ func newScheduler(ctx context.Context, cfg Config, records Records, engine Engin
 		ctx: ctx, kicked: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job),
 		turns: turns.New(turns.Config{
-			Places: cfg.Seekers, Window: cfg.Window, Slice: slice, IdleSlice: cfg.IdleTimeout,
+			Places: cfg.Seekers, Window: cfg.Window, Slice: cfg.Slice, IdleSlice: cfg.IdleTimeout,
 		}),
 		repairs: repairLog{first: cfg.StallTimeout, stuck: make(map[DAG]*stuckRepair)},
 	}
+	s.yielding.every = cfg.Yield
 	s.workers = turns.NewWorkers(cfg.Workers, s.clock.Now)
 	s.drops = newDrops(records, engine, cfg.Logger, s.mayDrop)
 	return s
@@ -76,6 +78,13 @@ func (s *scheduler) kick() {
 
 // of returns the job that turns are kept for.
 func (s *scheduler) of(t *turns.Job) *job { return s.jobs[DAG(t.Key)] }
+
+// asked runs a client's call for a new request, to which turns give way.
+func (s *scheduler) asked(call func() error) error {
+	s.yielding.asking()
+	defer func() { s.yielding.left(s.clock.Now()) }()
+	return call()
+}
 
 // joined adds a request that was just committed to the job for its DAG.
 func (s *scheduler) joined(r Request) {

@@ -42,8 +42,10 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 			return Request{}, err
 		}
 		err = m.patiently(ctx, func() (err error) {
-			r, err = m.requests.Add(ctx, account, s)
-			return err
+			return m.jobs.asked(func() (err error) {
+				r, err = m.requests.Add(ctx, account, s)
+				return err
+			})
 		})
 		m.full.pinRefused(err)
 		if made(err) {

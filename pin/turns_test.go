@@ -170,3 +170,32 @@ func TestTurnOfWhoHasIt(t *testing.T) {
 		r.after(100*time.Millisecond, v, pin.Pinned)
 	})
 }
+
+// How long a turn is and how long the pause after it may become are settings: where a turn costs little, a DAG is
+// looked at again soon, however often it gave its place to others.
+func TestLengthOfTurns(t *testing.T) {
+	const slice, pause = 10 * time.Second, 8 * time.Second
+	run(t, pin.Config{Seekers: 1, Slice: slice, EvictedPause: pause}, func(r *rig) {
+		r.add(alice, 0)
+		synctest.Wait()
+		r.add(alice, 1)
+		time.Sleep(slice - time.Second)
+		synctest.Wait()
+		if r.net.fetches(dag(0)) != 1 || r.net.fetches(dag(1)) != 0 {
+			t.Errorf("after %v there were %d and %d turns", slice-time.Second, r.net.fetches(dag(0)), r.net.fetches(dag(1)))
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if r.net.fetches(dag(1)) != 1 {
+			t.Errorf("the second one has no turn")
+		}
+		const long = 20 * time.Minute // with pauses of up to 5 minutes there would be few turns
+		time.Sleep(long)
+		synctest.Wait()
+		for n := range 2 {
+			if got, want := r.net.fetches(dag(n)), int(long/time.Minute); got < want {
+				t.Errorf("DAG %d had %d turns in %v, want %d", n, got, long, want)
+			}
+		}
+	})
+}

@@ -192,11 +192,11 @@ func (p *Peer) hear(cid string) {
 	if p.away() {
 		return
 	}
-	pin := p.c.pinset[cid]
+	pin, o := p.c.pinset[cid], p.ops[cid]
 	_, has := p.Node.pins[cid]
 	switch {
-	case p.allocated(pin) && !has:
-		if o := p.ops[cid]; o == nil || o.status != "pin_error" {
+	case p.allocated(pin) && (!has || o != nil && o.status == "unpin_error"): // a pin takes the place of an unpin
+		if o == nil || o.status != "pin_error" {
 			p.ops[cid] = &op{status: "pinning", since: time.Now()}
 		}
 	case !p.allocated(pin) && has && p.Node.down:
@@ -285,7 +285,7 @@ func (p *Peer) mux() *http.ServeMux {
 	on("GET /monitor/metrics/{name}", p.serveMetrics)
 	on("GET /allocations", p.serveAllocations)
 	on("GET /allocations/{cid}", p.serveAllocation)
-	on("GET /pins", p.serveInFlight)
+	on("GET /pins", p.serveStatuses)
 	on("GET /pins/{cid}", p.serveStatus)
 	on("POST /pins/{cid}", p.servePin)
 	on("DELETE /pins/{cid}", p.serveUnpin)
@@ -376,8 +376,17 @@ func (p *Peer) serveStatus(w http.ResponseWriter, r *http.Request) {
 	p.send(w, p.status(r.PathValue("cid")))
 }
 
-func (p *Peer) serveInFlight(w http.ResponseWriter, r *http.Request) {
+// serveStatuses lists what the peer says of some CIDs, or what it pins and unpins.
+func (p *Peer) serveStatuses(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if cids := q.Get("cids"); cids != "" && q.Get("local") == "true" {
+		var all []map[string]any
+		for c := range strings.SplitSeq(cids, ",") {
+			all = append(all, p.status(c))
+		}
+		list(w, all)
+		return
+	}
 	if q.Get("local") != "true" || q.Get("filter") == "" {
 		p.fail(w, http.StatusInternalServerError, "the fake is asked for what is in flight alone")
 		return

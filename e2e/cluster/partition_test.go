@@ -128,26 +128,28 @@ func (w *world) sees(t *testing.T, ctx context.Context, want ...int) {
 // agree waits until all peers have the same pinset.
 func (w *world) agree(t *testing.T, ctx context.Context) {
 	t.Helper()
-	eventually(t, ctx, "all peers have the same pinset", func() bool {
-		var first map[string]string
-		for i, p := range w.Peers {
-			list, err := p.Allocations(ctx)
-			if err != nil {
-				return false
-			}
-			is := make(map[string]string)
-			for _, a := range list {
-				slices.Sort(a.Allocations)
-				is[a.CID] = fmt.Sprint(a.Allocations)
-			}
-			if i == 0 {
-				first = is
-			} else if !maps.Equal(first, is) {
-				return false
-			}
+	eventually(t, ctx, "all peers have the same pinset", func() bool { return w.samePinset(ctx) })
+}
+
+func (w *world) samePinset(ctx context.Context) bool {
+	var first map[string]string
+	for i, p := range w.Peers {
+		list, err := p.Allocations(ctx)
+		if err != nil {
+			return false
 		}
-		return true
-	})
+		is := make(map[string]string)
+		for _, a := range list {
+			slices.Sort(a.Allocations)
+			is[a.CID] = fmt.Sprint(a.Allocations)
+		}
+		if i == 0 {
+			first = is
+		} else if !maps.Equal(first, is) {
+			return false
+		}
+	}
+	return true
 }
 
 // Peers lose sight of each other, and pins and unpins go on at both sides. When they see each other

@@ -2,6 +2,7 @@ package turns
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -29,7 +30,7 @@ func TestLookCostsWhatIsDue(t *testing.T) {
 	}
 	tu.Late(now)
 	tu.Next(now)
-	tu.Evict(now, func(j *Job) Activity { return Activity{Since: now} })
+	tu.Evict(now, math.MaxInt, func(j *Job) Activity { return Activity{Since: now} })
 	if looks > 20 {
 		t.Errorf("a look at %d parked jobs of which 4 are due looks at %d", n, looks)
 	}

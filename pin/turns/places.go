@@ -134,9 +134,9 @@ type Activity struct {
 }
 
 // Evict returns the jobs that must give up their places, since they receive nothing and
-// others wait. activity says what a job does. next is after how long another job may have
+// others wait: limit of them at most. activity says what a job does. next is after how long another job may have
 // to; 0 means none will as things are.
-func (t *Turns) Evict(now time.Time, activity func(*Job) Activity) (out []*Job, next time.Duration) {
+func (t *Turns) Evict(now time.Time, limit int, activity func(*Job) Activity) (out []*Job, next time.Duration) {
 	type idler struct {
 		j     *Job
 		age   time.Duration
@@ -165,7 +165,7 @@ func (t *Turns) Evict(now time.Time, activity func(*Job) Activity) (out []*Job, 
 	all := fresh + t.parked.tries.countDue(now, t.cfg.Places)
 	slices.SortFunc(idle, func(a, b idler) int { return int(b.age - a.age) })
 	for _, i := range idle {
-		if all <= 0 {
+		if all <= 0 || len(out) == limit {
 			break
 		}
 		if fresh > 0 && i.age >= i.slice || i.age >= t.cfg.IdleSlice {

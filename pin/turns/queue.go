@@ -24,6 +24,12 @@ type queue struct {
 	// skipped becomes the tail of those.
 	reading bool
 	skipped time.Time // zero if none was
+	// counted is about how many of these were spilled since it was last known that there are none, and
+	// uncounted that there may be more.
+	counted   int
+	uncounted bool
+	asked     int // how many the last reading was to read, of
+	of        int // so many that were counted when it began
 	// tried is the reading of spilled requests that have had a turn.
 	tried round
 }
@@ -108,6 +114,7 @@ func (t *Turns) SpillUntried(account string, created time.Time) {
 		q.tail = earlier(q.tail, before)
 	}
 	q.onDisk = true
+	q.counted++
 }
 
 // earlier returns the earlier of two times. A zero time is none.
@@ -121,7 +128,9 @@ func earlier(a, b time.Time) time.Time {
 // ToRead lists the accounts of which more of the oldest jobs are to be read from disk.
 func (t *Turns) ToRead() (accounts []string) {
 	for _, q := range t.queues {
-		if q.onDisk && !q.reading && len(q.old) <= t.maxQueue()/2 {
+		// To read a few, again and again, would cost a server that is flooded more than all else.
+		half := t.maxQueue() / 2
+		if q.onDisk && !q.reading && (len(q.old) == 0 || len(q.old) <= half && (q.uncounted || q.counted >= half)) {
 			accounts = append(accounts, q.account)
 		}
 	}
@@ -133,14 +142,23 @@ func (t *Turns) ToRead() (accounts []string) {
 func (t *Turns) BeginRead(account string) (tail time.Time, limit int) {
 	q := t.queue(account)
 	q.reading = true
-	return q.tail, max(1, t.RoomForOld(account))
+	limit = max(1, t.RoomForOld(account))
+	if q.counted > 0 && !q.uncounted { // those behind them are in memory: none is read for nothing
+		limit = min(limit, q.counted)
+	}
+	q.asked, q.of = limit, q.counted
+	return q.tail, limit
 }
 
 // EndRead ends a reading. If more, requests created after tail are left on disk. Else only
 // those are that were spilled since BeginRead.
 func (t *Turns) EndRead(account string, tail time.Time, more bool) {
 	q := t.queue(account)
-	if !more {
+	if more {
+		q.uncounted = q.uncounted || q.asked > q.of
+		q.counted -= min(q.asked, q.of)
+	} else {
+		q.uncounted, q.counted = false, q.counted-q.of
 		tail = time.Time{}
 	}
 	q.tail = earlier(tail, q.skipped)

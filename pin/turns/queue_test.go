@@ -116,3 +116,78 @@ func TestManyQueues(t *testing.T) {
 	}
 	equal(t, "in memory", accounts*200-spilled, accounts*minQueue)
 }
+
+// While requests come faster than they have their turns, each is read from disk about once: not those that are in
+// memory, and not a few at a time.
+func TestFloodIsReadOnce(t *testing.T) {
+	const window, n = 100, 5000
+	tu := New(Config{Places: 1, Window: window})
+	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	made := 0                      // all were created in order, so the disk has 0 to made-1
+	inMemory := make(map[int]*Job) // that wait
+	push := func() {
+		j := &Job{Key: fmt.Sprint(made), Account: "a"}
+		inMemory[made] = j
+		made++
+		_, out := tu.Push(j, "a")
+		for _, o := range out {
+			var i int
+			fmt.Sscan(o.Key, &i)
+			delete(inMemory, i)
+			tu.Forget(o)
+			tu.SpillUntried("a", at(i))
+		}
+	}
+	begun := make(map[int]bool)
+	loads, reads := 0, 0
+	read := func() {
+		for range tu.ToRead() {
+			tail, limit := tu.BeginRead("a")
+			reads++
+			found, last := 0, tail
+			for i := 0; i < made && found < limit; i++ {
+				if begun[i] || !at(i).After(tail) {
+					continue
+				}
+				found++
+				loads++
+				last = at(i)
+				if inMemory[i] == nil {
+					inMemory[i] = &Job{Key: fmt.Sprint(i), Account: "a"}
+					tu.PushOld(inMemory[i], "a")
+				}
+			}
+			tu.EndRead("a", last, found == limit)
+		}
+	}
+	begin := func(k Kind) bool {
+		j := tu.first(k)
+		if j == nil {
+			return false
+		}
+		j.state = Running
+		var i int
+		fmt.Sscan(j.Key, &i)
+		if begun[i] {
+			t.Fatalf("%d has two first turns", i)
+		}
+		begun[i] = true
+		delete(inMemory, i)
+		return true
+	}
+	for made < n { // four come for each that begins
+		for range 4 {
+			push()
+		}
+		begin([]Kind{Oldest, Oldest, Newest}[made/4%3])
+		read()
+	}
+	flood := loads
+	for read(); begin(Oldest) || begin(Newest) || len(tu.ToRead()) > 0; {
+		read()
+	}
+	equal(t, "that had a turn", len(begun), n)
+	if flood > n/4 || loads > n+2*window {
+		t.Errorf("in %d readings %d requests are read, %d of them during the flood", reads, loads, flood)
+	}
+}

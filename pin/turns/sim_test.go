@@ -2,6 +2,7 @@ package turns
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func (s *sim) ask(account, key string) *Job {
 // step lets time pass and returns the jobs whose turns began.
 func (s *sim) step() []*Job {
 	s.now = s.now.Add(simStep)
-	out, _ := s.Evict(s.now, func(j *Job) Activity { return Activity{Since: j.Started(), Answers: simAnswer} })
+	out, _ := s.Evict(s.now, math.MaxInt, func(j *Job) Activity { return Activity{Since: j.Started(), Answers: simAnswer} })
 	for _, j := range out {
 		s.Ended(j)
 		s.tries[j]++
@@ -266,7 +267,7 @@ func TestEvict(t *testing.T) {
 		return l
 	}
 	evicted := func(after time.Duration) (keys []string) {
-		out, _ := s.Evict(began.Add(after), look)
+		out, _ := s.Evict(began.Add(after), math.MaxInt, look)
 		for _, j := range out {
 			keys = append(keys, j.Key)
 		}

@@ -19,8 +19,15 @@ func (s *Store) RequestsFor(ctx context.Context, d pin.DAG, limit int) (all []pi
 			return err
 		}
 		for _, of := range slices.Backward(work) {
+			left, err := chunkAt(r, dagList(d, of.account), of.number)
+			if err != nil {
+				return err
+			}
 			for _, code := range []statusCode{codePinned, codePinning, codeQueued} {
-				if err := s.appendOf(r, d, of, code, limit, &all); err != nil {
+				if left.empty() {
+					break
+				}
+				if err := s.appendOf(r, left, of, code, limit, &all); err != nil {
 					return err
 				}
 			}
@@ -36,12 +43,14 @@ func (s *Store) RequestsFor(ctx context.Context, d pin.DAG, limit int) (all []pi
 	return all, nil
 }
 
-// appendOf appends the requests of a chunk that are for a DAG and have a status, newest first.
-func (s *Store) appendOf(r *kv.Reader, d pin.DAG, of chunkOf, code statusCode, limit int, all *[]pin.Request) error {
-	which, err := requestsOf(r, d, of, code)
+// appendOf appends those of some requests of a chunk that have a status, newest first, and takes them out of left.
+func (s *Store) appendOf(r *kv.Reader, left *chunk, of chunkOf, code statusCode, limit int, all *[]pin.Request) error {
+	which, err := chunkAt(r, statusList(code, of.account), of.number)
 	if err != nil {
 		return err
 	}
+	which.and(left)
+	left.andNot(which)
 	var bits []int
 	for bit := range which.up {
 		bits = append(bits, bit)

@@ -29,6 +29,7 @@ func (c *Config) validateCluster(check func(key string, value any, err error)) {
 		err = errors.New("want a number of copies such as 2, or the fewest and the most such as 2-3")
 	}
 	check("cluster.replication", k.Replication, err)
+	check("cluster.lost_after", k.LostAfter, atLeastSecond(k.LostAfter))
 	if !k.On() {
 		return
 	}

@@ -140,6 +140,7 @@ type Cluster struct {
 	PasswordFile string   `toml:"password_file" usage:"file with the password for the peers"`
 	CAFile       string   `toml:"ca_file" usage:"PEM file of the certificates by which peers and nodes are trusted, empty for those of the host"`
 	Replication  string   `toml:"replication" usage:"in how many copies a pin is kept: a number, or the fewest and the most"`
+	LostAfter    Duration `toml:"lost_after" usage:"time after which copies that are away count as lost, and other peers get them"`
 }
 
 // On reports whether a cluster keeps what is pinned.
@@ -236,7 +237,8 @@ func Default() Config {
 		},
 		Cluster: Cluster{
 			Peers: []string{}, Nodes: []string{},
-			Replication: "2-3", // one machine may fail, and the third copy is made while there is room
+			Replication: "2-3",                      // one machine may fail, and the third copy is made while there is room
+			LostAfter:   Duration(30 * time.Minute), // a machine that is restarted is back by then
 		},
 		RPC: RPC{
 			Account:    "cluster@localhost",

@@ -130,6 +130,7 @@ func TestConfigValues(t *testing.T) {
 		{"cluster.nodes", "unix:rpc.sock", "unix:/run/holdfast/rpc.sock"},
 		{"cluster.replication", "3-2", "larger than the second"},
 		{"cluster.replication", "", "want a number of copies"},
+		{"cluster.lost_after", "0", "want a second or more"},
 		{"provide.strategy", "pinned", "want one of roots, entities, all"},
 		{"provide.interval", "0s", "want a time from a minute to 48h"},
 		{"provide.interval", "3d", "want a time from a minute to 48h"},

@@ -101,7 +101,7 @@ func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
 
 // clusterConfig reads the files that the configuration names.
 func clusterConfig(c config.Cluster) (is cluster.Config, err error) {
-	is = cluster.Config{Peers: c.Peers, Nodes: c.Nodes, Username: c.Username}
+	is = cluster.Config{Peers: c.Peers, Nodes: c.Nodes, Username: c.Username, LostAfter: time.Duration(c.LostAfter)}
 	if is.Replication, err = pin.ParseReplication(c.Replication); err != nil {
 		return is, fmt.Errorf("cluster.replication: %w", err)
 	}

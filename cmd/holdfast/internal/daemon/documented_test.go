@@ -279,6 +279,7 @@ func otherValues(t *testing.T) map[string]string {
 		"cluster.password_file": passwordFile + withCluster + "\ncluster.username = \"holdfast\"",
 		"cluster.ca_file":       file("ca.pem", cert) + withCluster,
 		"cluster.replication":   `"3"`,
+		"cluster.lost_after":    `"2h"`,
 
 		"gateway.listen":        `"127.0.0.1:0"`,
 		"gateway.max_requests":  `4`,

@@ -16,10 +16,21 @@ import (
 // What is pinned is kept by a node with the store, on this machine, or by a cluster. With a cluster
 // there is no node, and what is asked of one has an empty answer.
 
-// clusterSeekers is how many DAGs a front waits for at the same time. The peers do the work, and one
-// that waits takes some 10 KiB here. One that has no place is pinned by the cluster all the same, but
-// that is noticed only with its next turn, which may be minutes later.
-const clusterSeekers = 4096
+// How a front takes turns. The peers do the work: a DAG that waits takes some 10 KiB here, and a look at its
+// copies now and then.
+const (
+	// clusterSeekers is how many DAGs a front waits for at the same time. One that has no place is pinned by
+	// the cluster all the same, but that is noticed only with its next turn.
+	clusterSeekers = 4096
+	// clusterSlice is two looks at one of so many: they are 8 s apart then. A cluster that has much to do comes
+	// to a pin only after that, and one that is turned away too soon costs another turn.
+	clusterSlice = 20 * time.Second
+	// clusterPause: by then it may be pinned, and nobody would know.
+	clusterPause = 10 * time.Second
+	// clusterYield has 200 pins a second begin while clients wait, which is about what a cluster brings to its
+	// nodes. With each a front makes calls, for which it takes longer than for the request.
+	clusterYield = 5 * time.Millisecond
+)
 
 // startPins starts what keeps what is pinned, and then the manager of pins. A node calls the
 // manager, too.
@@ -28,15 +39,8 @@ func (p *Program) startPins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var admit func(pin.Spec) error
-	seekers := 0 // the default
-	if p.cluster != nil {
-		admit, seekers = p.cluster.Admit, clusterSeekers
-	}
-	p.logPlace(p.Log)
-	p.pins, err = pin.New(ctx, pin.Config{
+	cfg := pin.Config{
 		Workers:      p.Config.Pin.Workers,
-		Seekers:      seekers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
 		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
@@ -49,7 +53,6 @@ func (p *Program) startPins(ctx context.Context) error {
 		},
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.auth},
-		Admit:        admit,
 		Denied:       p.denials.DeniedDAG,
 		UnpinGrace:   time.Duration(p.Config.RPC.UnpinGrace),
 		Reclaim: func(ctx context.Context) error {
@@ -57,7 +60,13 @@ func (p *Program) startPins(ctx context.Context) error {
 			return err
 		},
 		Logger: p.Log,
-	}, p.core.store, place)
+	}
+	if p.cluster != nil {
+		cfg.Admit = p.cluster.Admit
+		cfg.Seekers, cfg.Slice, cfg.EvictedPause, cfg.Yield = clusterSeekers, clusterSlice, clusterPause, clusterYield
+	}
+	p.logPlace(p.Log)
+	p.pins, err = pin.New(ctx, cfg, p.core.store, place)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)
 	}
