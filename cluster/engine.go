@@ -417,11 +417,14 @@ func (e *Engine) Room(ctx context.Context, bytes uint64) error {
 			with = append(with, n)
 		}
 	}
-	if need := max(e.cfg.Replication.Min, 1); len(with) < need {
+	if need := e.leastWithRoom(); len(with) < need {
 		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(with), need)
 	}
 	return nil
 }
+
+// leastWithRoom is how many peers have to have room for new pins that ask for nothing else.
+func (e *Engine) leastWithRoom() int { return max(e.cfg.Replication.Min, 1) }
 
 // Announce implements [pin.Engine]: each node announces what it has.
 func (e *Engine) Announce(pin.DAG) {}

@@ -266,11 +266,14 @@ func (e *Engine) tooFewFor(ctx context.Context, r pin.Replication, why error) er
 			alive++
 		}
 	}
-	if alive >= r.Min && len(room) < r.Min {
+	alone := len(room) >= e.leastWithRoom() // others, which want fewer copies, go on
+	if alive >= r.Min && len(room) < r.Min && !alone {
 		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(room), r.Min)
 	}
 	e.log.Debug("too few peers for a pin", "err", why)
-	return away("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min)
+	return &pin.AwayError{
+		Reason: fmt.Sprintf("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min), Alone: alone,
+	}
 }
 
 // totals asks the nodes that have a DAG how large it is. It is zero if none of them can say.

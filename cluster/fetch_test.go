@@ -394,6 +394,30 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A pin that wants more copies than others waits for itself alone: there is room for those.
+func TestTooFewPeersForOnePinAlone(t *testing.T) {
+	for name, make := range map[string]func(*front){
+		"away": func(f *front) { f.c.Peer(0).Kill() },
+		"full": func(f *front) { f.c.Peer(0).Fill(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFront(t, 3, nil)
+			_, j := f.ask(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "3"} })
+			make(f)
+			eventually(t, "it is noticed", func() bool { return name == "full" || !f.engine.peers[0].answers() })
+			wait, _ := f.begin(j)
+			_, err := wait()
+			away, is := errors.AsType[*pin.AwayError](err)
+			if !is || !away.Alone || !strings.Contains(away.Reason, "2 peers with room that answer, and 3 copies are wanted") {
+				t.Errorf("the fetch ends with %v", err)
+			}
+			if err := f.engine.Room(t.Context(), 0); err != nil {
+				t.Errorf("there is no room for others: %v", err)
+			}
+		})
+	}
+}
+
 // A list that is cut is never taken for a short one.
 func TestCutList(t *testing.T) {
 	list := func(ending func(http.ResponseWriter)) *httptest.Server {
