@@ -78,7 +78,9 @@ type fetch struct {
 	at    *pinInfo  // as the pinset has it, or will; nil before it was asked for
 	since time.Time // when it was last asked for
 	tried time.Time // when peers whose nodes lost it were last asked to try again
-	again bool      // a peer is away for too long: the pin is asked for although it is there
+	again bool      // a peer is away or has not heard of it for too long: the pin is asked for although it is there
+	tries int       // how often that was done
+	reads int       // how often the pinset was read anew, as some peers had not heard of the pin
 	moved bool      // something changed since the last look
 	last  string    // what the last look found
 	grown time.Time // when the nodes were last asked how far they are
@@ -87,7 +89,12 @@ type fetch struct {
 // step looks once.
 func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err error) {
 	if f.at == nil {
-		if f.at, err = f.e.place(ctx, f.want, f.again); err != nil {
+		skip := 0
+		if f.again {
+			f.tries++
+			skip = f.tries
+		}
+		if f.at, err = f.e.place(ctx, f.want, skip); err != nil {
 			return totals, false, err
 		}
 		f.since, f.again = time.Now(), false
@@ -181,11 +188,30 @@ func (f *fetch) unheard(all copies) bool {
 			}
 		case c.attempt != f.want.attempt || c.status == isUnpinned || c.status == isRemote:
 			if waited >= f.e.cfg.HearWithin {
+				f.again = f.reads > 0 // what was asked for is there, and does not come to all
+				f.reads++
+				if f.again {
+					f.e.warnUnheard(f.want.dag, f.tries, c)
+				}
 				return true
 			}
 		}
 	}
 	return len(all) == 0
+}
+
+// warnEvery is how often it is logged at most that pins do not come to all peers: it may be all pins of one.
+const warnEvery = time.Minute
+
+// warnUnheard logs that a peer has not heard of a pin that another one has in its pinset.
+func (e *Engine) warnUnheard(d pin.DAG, skip int, by copyOf) {
+	last, now := e.warned.Load(), time.Now().UnixNano()
+	if now-last < int64(warnEvery) || !e.warned.CompareAndSwap(last, now) {
+		return
+	}
+	e.log.Warn("a pin does not come to all peers of the cluster, and is asked for again at another one",
+		"cid", d, "has_it", e.peerFor(d, skip).name(), "has_not", by.name,
+		"hint", "if it is always the same that has it: is its ID in consensus.crdt.trusted_peers of the others?")
 }
 
 // overLimits refuses a DAG that turns out to exceed its limits.
@@ -201,10 +227,10 @@ func overLimits(t pin.Totals, l pin.Limits, repair bool) error {
 	return nil
 }
 
-// place sees to it that the pinset has what is wanted. With again it posts that also if it is there:
-// the cluster then chooses other peers for those that are away. If there are no others, the pin stays
-// as it is.
-func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, err error) {
+// place sees to it that the pinset has what is wanted. If skip is not 0 it posts that also if it is there, by
+// another peer than usual, as many after that one: the cluster then chooses other peers for those that are
+// away. If there are no others, the pin stays as it is.
+func (e *Engine) place(ctx context.Context, w wanted, skip int) (is *pinInfo, err error) {
 	unlock, err := e.lock(ctx, w.dag)
 	if err != nil {
 		return nil, err
@@ -217,8 +243,8 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 		return nil, fmt.Errorf("ask the cluster for %s: %w", w.dag, pin.ErrSuperseded)
 	}
 	var now *pinInfo
-	err = e.each(ctx, w.dag, func(p *peer) error {
-		if now, err = p.allocation(ctx, w.dag.CID()); err != nil || !again && e.isAsWanted(now, w) {
+	err = e.eachFrom(ctx, w.dag, skip, func(p *peer) error {
+		if now, err = p.allocation(ctx, w.dag.CID()); err != nil || skip == 0 && e.isAsWanted(now, w) {
 			is = now
 			return err
 		}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/cluster/clustertest"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -160,6 +162,31 @@ func TestAcknowledgedAndLost(t *testing.T) {
 	}
 	if f.c.Copies(f.cid(1)) < 2 {
 		t.Error("it is pinned, and the nodes do not have it")
+	}
+}
+
+// What a peer writes and the others do not take is asked for at another peer, and the log says so.
+func TestPeerThatOthersDoNotTrust(t *testing.T) {
+	var lines logtest.Lines
+	f := newFront(t, 3, func(c *Config) {
+		c.HearWithin = 20 * time.Millisecond
+		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	})
+	f.c.Peer(0).Distrust()
+	for n := 1; ; n++ {
+		_, j := f.ask(alice, n, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+		if f.engine.peerFor(j.DAG, 0) != f.engine.peers[0] {
+			continue
+		}
+		f.serve(n)
+		f.complete(j)
+		if got := f.c.Copies(f.cid(n)); got != 2 {
+			t.Errorf("there are %d copies", got)
+		}
+		break
+	}
+	if s := lines.String(); strings.Count(s, "trusted_peers") != 1 || !strings.Contains(s, "has_it=s1") {
+		t.Errorf("the log has:\n%s", s)
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 			w.first = append(w.first, id)
 		}
 	}
-	_, err = r.e.place(ctx, w, false)
+	_, err = r.e.place(ctx, w, 0)
 	return err
 }
 
