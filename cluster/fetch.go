@@ -268,11 +268,14 @@ func (e *Engine) place(ctx context.Context, w wanted, skip int) (is *pinInfo, er
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
 	q := e.optionsFor(w, now)
-	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
+	undo := e.note(w.dag, w.attempt, q) // whatever other answer comes, it may have been written
 	is, err = p.post(ctx, w.dag.CID(), q)
 	if badOptions(err) && q.Has("origins") {
 		q.Del("origins")
 		is, err = p.post(ctx, w.dag.CID(), q)
+	}
+	if tooFew(err) {
+		undo()
 	}
 	if badOptions(err) {
 		err = fmt.Errorf("the cluster does not take the pin: %w", err)

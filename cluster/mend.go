@@ -142,8 +142,10 @@ func (e *Engine) replace(ctx context.Context, w wanted) (posted *pinInfo, err er
 			return err
 		}
 		q := e.optionsFor(w, is)
-		e.note(w.dag, w.attempt, q)
-		posted, err = p.post(ctx, w.dag.CID(), q)
+		undo := e.note(w.dag, w.attempt, q)
+		if posted, err = p.post(ctx, w.dag.CID(), q); tooFew(err) {
+			undo()
+		}
 		return err
 	})
 	if tooFew(err) {
