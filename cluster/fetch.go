@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -159,14 +160,14 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 	}
 }
 
-// recover has the peers try again whose nodes lost what they had, such as one that was replaced. By
-// themselves they do that every pin_recover_interval, 12 min.
+// recover has the peers try again whose nodes lost what they had, such as one that was replaced, or were away
+// when they were asked to pin. By themselves they do that every pin_recover_interval, 12 min.
 func (f *fetch) recover(ctx context.Context, all copies) {
 	if time.Since(f.tried) < f.e.cfg.HearWithin {
 		return
 	}
 	for _, c := range all {
-		if p := f.e.byID(c.peer); p != nil && c.status == isLost && c.attempt == f.want.attempt {
+		if p := f.e.byID(c.peer); p != nil && c.attempt == f.want.attempt && (c.status == isLost || c.status == isPinError && nodeWasAway(c.reason)) {
 			f.tried = time.Now()
 			if err := p.recover(ctx, f.want.dag.CID()); err != nil { // it is asked again
 				f.e.log.Debug("a peer is not asked to fetch what its node lost", "cid", f.want.dag, "err", err)
@@ -174,6 +175,9 @@ func (f *fetch) recover(ctx context.Context, all copies) {
 		}
 	}
 }
+
+// nodeWasAway reports whether a peer could not ask its node to pin: its HTTP client says why, and not the node.
+func nodeWasAway(reason string) bool { return strings.HasPrefix(reason, `Post "`) }
 
 // unheard reports whether the pin is to be asked for again: some peers never heard of it, or are
 // away for too long.
@@ -300,9 +304,11 @@ func (e *Engine) tooFewFor(ctx context.Context, r pin.Replication, why error) er
 		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(room), r.Min)
 	}
 	e.log.Debug("too few peers for a pin", "err", why)
-	return &pin.AwayError{
-		Reason: fmt.Sprintf("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min), Alone: alone,
+	reason := fmt.Sprintf("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min)
+	if len(room) >= r.Min { // a peer that was just started has not heard how much room the others have
+		reason = fmt.Sprintf("a peer of the cluster does not know yet of %d peers with room, and so many copies are wanted", r.Min)
 	}
+	return &pin.AwayError{Reason: reason, Alone: alone}
 }
 
 // totals asks the nodes that have a DAG how large it is. It is zero if none of them can say.

@@ -228,6 +228,22 @@ func TestLostBeforeItIsPinned(t *testing.T) {
 	}
 }
 
+// A peer that could not ask its node to pin is asked to try again.
+func TestNodeWasAway(t *testing.T) {
+	const reason = `Post "http+unix://ipfs/api/v0/pin/ls?stream=true": dial unix rpc.sock: connect: connection refused`
+	f := newFront(t, 2, func(c *Config) { c.HearWithin = 30 * time.Millisecond })
+	_, j := f.ask(alice, 1, nil)
+	f.c.Peer(1).Fail(f.cid(1), reason)
+	f.serve(1)
+	wait, _ := f.begin(j)
+	if _, err := wait(); err != nil {
+		t.Errorf("it ends with %v: %s", err, j.Progress.Note())
+	}
+	if nodeWasAway("IPFS error (pin/add?arg=" + f.cid(1) + "). Code: 500. Message: it is on a denylist") {
+		t.Error("a node that refuses a pin is asked again and again")
+	}
+}
+
 // A peer that hangs delays neither a pin nor what is said of it.
 func TestHungPeer(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 2 * time.Second })
