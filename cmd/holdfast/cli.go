@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -64,6 +65,7 @@ and while it does not.`,
 		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(), c.clusterCommand(),
 		c.backupCommand(), c.restoreCommand(), c.importCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(),
 		c.doctorCommand(), c.supportCommand(), c.versionCommand(), c.manCommand())
+	root.InitDefaultCompletionCmd() // else cobra adds it later, and explainArgs misses it
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help
@@ -73,7 +75,8 @@ and while it does not.`,
 const xdgHint = "~/.local/share/holdfast"
 
 // explainArgs adds a hint to errors about arguments. It also makes a missing or unknown
-// subcommand an error: cobra would only print help.
+// subcommand an error: cobra would only print help. An empty argument is one, too: for a path it
+// would be the directory that the command runs in.
 func (c *cli) explainArgs(cmd *cobra.Command) {
 	check := cmd.Args
 	if cmd.HasSubCommands() && (cmd.RunE == nil || !cmd.HasParent()) {
@@ -89,7 +92,11 @@ func (c *cli) explainArgs(cmd *cobra.Command) {
 		}
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
+		err := check(cmd, args)
+		if err == nil && slices.Contains(args, "") {
+			err = errors.New("an argument is empty")
+		}
+		if err != nil {
 			return hint.Add(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
 		}
 		return nil
@@ -174,9 +181,10 @@ func (c *cli) printLine(ctx context.Context, create bool, fn func(*admin.Client)
 	})
 }
 
-// hintOwner adds a hint to the error of a directory that another user owns.
+// hintOwner adds a hint to the error of a directory that another user owns. An error that has a
+// hint is of something else, such as a port.
 func hintOwner(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	if _, hinted := errors.AsType[*hint.Error](err); !hinted && errors.Is(err, fs.ErrPermission) {
 		return hint.Add(err, "run it as root, or as the owner of the directory")
 	}
 	return err

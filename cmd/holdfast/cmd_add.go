@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/kuborpc"
-	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
@@ -200,15 +200,15 @@ func (c *cli) open(u upload, paths []string) (entries []files.DirEntry, total in
 
 // openPath finds a file or directory, and the name that it gets.
 func openPath(path string, u upload) (name string, node files.Node, err error) {
-	full, err := filepath.Abs(path) // so that . has a name
-	if err != nil {
-		return "", nil, fmt.Errorf("add %s: %w", path, err)
-	}
 	look := os.Lstat
 	if u.car || strings.HasSuffix(path, "/") {
 		look = os.Stat // a CAR is read, wherever it is; so is a directory behind a link, as elsewhere
 	}
-	stat, err := look(full)
+	full, err := filepath.Abs(path) // so that . has a name
+	var stat fs.FileInfo
+	if err == nil {
+		stat, err = look(full)
+	}
 	if err == nil && u.car && stat.IsDir() {
 		err = errors.New("a directory is no CAR")
 	}
@@ -216,11 +216,7 @@ func openPath(path string, u upload) (name string, node files.Node, err error) {
 		node, err = files.NewSerialFile(full, u.hidden, stat)
 	}
 	if err != nil {
-		err = fmt.Errorf("add: %w", err)
-		if errors.Is(err, os.ErrPermission) {
-			err = hint.Add(err, "a command that is run as root reads as the owner of the data directory; `holdfast add - < FILE` reads as you")
-		}
-		return "", nil, err
+		return "", nil, fmt.Errorf("add: %w", err)
 	}
 	return filepath.Base(full), node, nil
 }

@@ -111,9 +111,10 @@ func optionalPlace(_ *cobra.Command, given []string) error {
 	return nil
 }
 
-// absolutePlace makes a path one that the server, in another directory, knows.
+// absolutePlace makes a path one that the server, in another directory, knows. A bucket stays as
+// it is, and so does what looks like a URL, which is refused then.
 func absolutePlace(place string) string {
-	if strings.HasPrefix(place, "s3:") {
+	if strings.HasPrefix(place, "s3:") || strings.Contains(place, "://") {
 		return place
 	}
 	if abs, err := filepath.Abs(place); err == nil {

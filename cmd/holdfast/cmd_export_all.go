@@ -41,7 +41,7 @@ func (c *cli) exportAll(ctx context.Context, door rpcDoor, dir string, asJSON bo
 			return err
 		}
 		if err := os.MkdirAll(dir, 0o777); err != nil { // less the umask
-			return err
+			return hintFiles(err)
 		}
 		// First, so that no CAR keeps it from being written.
 		if err := writeWhole(filepath.Join(dir, exportList), func(w io.Writer) error {
@@ -49,7 +49,7 @@ func (c *cli) exportAll(ctx context.Context, door rpcDoor, dir string, asJSON bo
 			enc.SetIndent("", "  ")
 			return enc.Encode(pins)
 		}); err != nil {
-			return err
+			return hintFiles(err)
 		}
 		done, err := c.exportCARs(ctx, k, pins, dir)
 		return errors.Join(c.printExported(done, asJSON), hintExport(ctx, err, len(done.Failed)))

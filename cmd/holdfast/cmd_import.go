@@ -189,8 +189,8 @@ func (c *cli) optionalToken(ctx context.Context, given bool) (string, error) {
 // runImport moves the pins of a source, which open makes, and prints what became of them.
 func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(string)) (moving.Source, error)) error {
 	switch {
-	case in.rate < 0:
-		return errors.New("--rate must not be negative")
+	case !(in.rate >= 0): // NaN, too
+		return errors.New("--rate must be a number of requests, or 0 for as many as each side takes")
 	case in.to != "" && in.user != "":
 		return errors.New("--user is an account here; the account at --to is that of its token")
 	case in.to == "" && in.tokenFile != "":

@@ -24,7 +24,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until a SIGINT or SIGTERM. A second signal ends it at once.
+		Long: `Run the server until a SIGINT, SIGTERM or SIGHUP. A second signal ends it at once. To
+have it read a changed configuration, start it anew.
 
 Every key of the configuration file is also an environment variable: listen in [http] is
 HOLDFAST_HTTP_LISTEN. Commas separate the items of a list. Flags win over the
@@ -38,7 +39,8 @@ environment, and the environment wins over the file.`,
 }
 
 // configPath is the configuration file: that of the flag, else that of the environment,
-// else config.toml in the directory that systemd gives a service. "" is no file.
+// else config.toml in the directory that systemd gives a service. For the data directory of the
+// service it is the file of the service: a command looks at the same settings. "" is no file.
 func (c *cli) configPath() string {
 	if c.configFlag != "" {
 		return c.configFlag
@@ -50,6 +52,11 @@ func (c *cli) configPath() string {
 		path := filepath.Join(dir, "config.toml")
 		if _, err := os.Stat(path); err == nil {
 			return path
+		}
+	}
+	if data, err := datadir.Find(c.dataFlag, c.getenv); err == nil && sameDir(data, c.unit.StateDir) {
+		if _, err := os.Stat(c.unit.ConfigFile); err == nil {
+			return c.unit.ConfigFile
 		}
 	}
 	return ""

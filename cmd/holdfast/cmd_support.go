@@ -93,6 +93,9 @@ func (c *cli) writeSupport(ctx context.Context, name, logFile string, now time.T
 	}
 	defer done()
 	c.gather(ctx, p, gathered)
+	if ctx.Err() != nil {
+		return errors.New("interrupted") // what is missing is missing for that
+	}
 	scrub := support.NewScrubber(gathered.accounts...)
 	scrub.Hosts(gathered.hosts...)
 	b, err := support.NewBundle(f, scrub, now)

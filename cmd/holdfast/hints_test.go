@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
@@ -24,6 +25,11 @@ func TestHints(t *testing.T) {
 	out.Reset()
 	printError(&out, hint.Add(errors.New("run `holdfast user ls`"), "`holdfast pin ls` and holdfast"))
 	if want := "holdfast: error: run `./holdfast user ls`\nhint: `./holdfast pin ls` and holdfast\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, hintOwner(hint.Add(fs.ErrPermission, "take another port")))
+	if want := "holdfast: error: permission denied\nhint: take another port\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", &out, want)
 	}
 	out.Reset()

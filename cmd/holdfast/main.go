@@ -33,24 +33,35 @@ func run() int {
 	if err == nil {
 		return 0
 	}
+	_, unclean := errors.AsType[*stopError](err)
+	_, logged := errors.AsType[*loggedError](err)
+	interrupted := ctx.Err() != nil && !unclean
+	if interrupted && !logged && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted") // wherever that met it
+	}
 	c.printError(os.Stderr, err)
-	if _, ok := errors.AsType[*stopError](err); ctx.Err() != nil && !ok {
+	if interrupted {
 		return 130 // what shells report for an interrupted command
 	}
 	return 1
 }
 
-// untilSignal gives a context that ends with the first SIGINT or SIGTERM. A second signal
-// ends the process at once.
+// untilSignal gives a context that ends with the first SIGINT, SIGTERM or SIGHUP. A second one
+// ends the process at once, but not a SIGHUP: a terminal that closes sends several. Under nohup
+// SIGHUP is ignored.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-signals:
+			signal.Ignore(syscall.SIGHUP)
 		case <-ctx.Done():
 		}
 		signal.Stop(signals) // first, so that a signal after the end of the context ends the process

@@ -118,6 +118,22 @@ func TestRootBecomesTheOwner(t *testing.T) {
 	if out := run("", "user", "ls"); !strings.Contains(out, "a@example.org") {
 		t.Errorf("user ls prints %q while the server runs", out)
 	}
+	// It reads and writes files as the owner, which is said where that fails.
+	closed := t.TempDir()
+	file := filepath.Join(closed, "file")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cid := strings.TrimSpace(run("hello", "add", "-"))
+	if car := run("", "export", cid); !strings.Contains(car, "hello") {
+		t.Errorf("export prints %q", car)
+	}
+	for _, args := range [][]string{{"add", file}, {"export", cid, "-o", file + ".car"}, {"export", "--all", closed + "/all"}, {"get", cid, file + ".got"}} {
+		out, err := holdfastCmd(t, link, args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "hint: a command that is run as root reads and writes files as the owner of the data directory") {
+			t.Errorf("holdfast %s: %v, %s", args[0], err, out)
+		}
+	}
 	checkOwners(t, link)
 }
 

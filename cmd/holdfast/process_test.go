@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -133,5 +136,31 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 	}
 	if strings.Contains(s.log.String(), "cut off") {
 		t.Error("it stopped in the usual way")
+	}
+}
+
+// A terminal that closes stops the server as a signal does, however often it says so. Under nohup
+// the server goes on.
+func TestHangUp(t *testing.T) {
+	s := startServer(t)
+	s.hang(t)
+	s.signal(t, syscall.SIGHUP)
+	s.log.Await(t, "stopping")
+	s.signal(t, syscall.SIGHUP)
+	if err := s.Wait(); err != nil {
+		t.Errorf("serve: %v\n%s", err, s.log)
+	}
+	if _, err := os.Stat(filepath.Join(s.data, datadir.RunFileName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its file says that it runs: %v", err)
+	}
+
+	signal.Ignore(syscall.SIGHUP)
+	s = startServer(t)
+	signal.Reset(syscall.SIGHUP)
+	s.signal(t, syscall.SIGHUP)
+	s.signal(t, syscall.SIGTERM)
+	s.log.Await(t, "stopping")
+	if err := s.Wait(); err != nil {
+		t.Errorf("under nohup: %v\n%s", err, s.log)
 	}
 }

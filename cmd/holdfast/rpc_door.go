@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -80,8 +81,18 @@ func (c *cli) withRPC(ctx context.Context, d rpcDoor, fn func(*kuborpc.Client) e
 		if err != nil {
 			return err
 		}
-		return hintRPC(ctx, fn(client))
+		return hintFiles(hintRPC(ctx, fn(client)))
 	})
+}
+
+// hintFiles says who reads and writes files, if that user may not: a command that speaks to the
+// server on the data directory may have given up root.
+func hintFiles(err error) error {
+	if _, hinted := errors.AsType[*hint.Error](err); !hinted && errors.Is(err, fs.ErrPermission) {
+		return hint.Add(err, "a command that is run as root reads and writes files as the owner of the data directory: name a place where that user may; "+
+			"standard input and output (`holdfast add - < FILE`, `holdfast export CID > FILE`) are yours")
+	}
+	return err
 }
 
 // hintRPC adds to the error of a call what to do about it.

@@ -193,4 +193,17 @@ func TestSupportFile(t *testing.T) {
 	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("half a file is left: %v", err)
 	}
+	// Interrupted while it gathers.
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "journalctl"), []byte("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := holdfastCmd(t, t.TempDir(), "support", other)
+	cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 130 {
+		t.Errorf("interrupted: %v, %s", err, out)
+	}
+	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file is left of what was interrupted: %v", err)
+	}
 }

@@ -25,6 +25,22 @@ func TestStoppedServerIsToldOf(t *testing.T) {
 	if want := fmt.Sprintf("holdfast: waiting for the server on %s, process %d, to answer\n", s.data, s.Process.Pid); errs.String() != want {
 		t.Errorf("it says %q, want %q", &errs, want)
 	}
+
+	// One that is interrupted meanwhile says that.
+	var said logtest.Lines
+	other := holdfastCmd(t, s.data, "user", "ls")
+	other.Stderr = &said
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said.Await(t, "to answer\n")
+	if err := other.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Wait(); other.ProcessState.ExitCode() != 130 || !strings.HasSuffix(said.String(), "to answer\nholdfast: error: interrupted\n") {
+		t.Errorf("interrupted, it ends with %v and %q", err, &said)
+	}
+
 	s.signal(t, syscall.SIGCONT)
 	if err := cmd.Wait(); err != nil || !strings.HasPrefix(out.String(), "EMAIL ") {
 		t.Errorf("then it ends with %v and %q", err, &out)

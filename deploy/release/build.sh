@@ -65,6 +65,11 @@ common=$work/common
 mkdir -p "$common"/{docs,man,completions}
 cp LICENSE-APACHE LICENSE-MIT README.md CHANGELOG.md config.example.toml "$common"
 cp docs/*.md "$common/docs"
+# Files that the documents say to put somewhere. Those for containers need the whole source.
+mkdir -p "$common"/deploy/{cluster,prometheus,grafana}
+cp deploy/cluster/{holdfast.toml,holdfast.conf,ipfs-cluster.service,service.json} "$common/deploy/cluster"
+cp deploy/prometheus/{holdfast.yml,holdfast-alerts.yml} "$common/deploy/prometheus"
+cp deploy/grafana/holdfast.json "$common/deploy/grafana"
 "$work/tools/notices" ./cmd/holdfast "${targets[@]}" >"$common/THIRD-PARTY"
 holdfast man "$common/man"
 holdfast completion bash >"$common/completions/holdfast.bash"

@@ -71,6 +71,10 @@ step_lint() {
 	has "$said" '^holdfast x86_64|^holdfast aarch64' "what the rpm says"
 	said=$(rpm -qpc "$new_rpm")
 	[ "$said" = /etc/holdfast/config.toml ] || fail "the rpm's configuration files are $said"
+	for file in cluster/{holdfast.toml,holdfast.conf,ipfs-cluster.service,service.json} prometheus/{holdfast.yml,holdfast-alerts.yml} grafana/holdfast.json; do
+		has "$(rpm -qpl "$new_rpm")" "^/usr/share/doc/holdfast/deploy/$file$" "the rpm's list"
+		has "$(dpkg-deb -c "$new_deb")" "/usr/share/doc/holdfast/deploy/$file$" "the deb's list"
+	done
 	has "$(rpm -qpl --dump "$new_rpm")" '^/var/lib/holdfast .* 040700 holdfast holdfast ' "the rpm's list"
 	has "$(jq_licences "$new"/*.cdx.json)" '^MIT$' "the list of licences"
 	others=$(jq_licences "$new"/*.cdx.json | grep -vE '^(MIT|Apache-2.0|BSD-2-Clause|BSD-3-Clause|BSD-Source-Code|ISC|MPL-2.0|MPL-2.0-no-copyleft-exception|Unlicense|0BSD|CC0-1.0|Zlib|WTFPL)$' || true)

@@ -154,7 +154,34 @@ func (c *Config) warnings() (w []string) {
 	if c.Node.Routing == node.RoutingNone && len(c.Node.DelegatedRouters) > 0 {
 		w = append(w, "node.delegated_routers has no effect with node.routing = \"none\": no router is asked")
 	}
+	w = append(w, c.sameListen()...)
 	w = append(w, c.clusterWarnings()...)
+	return w
+}
+
+// sameListen names keys by which two HTTP servers would take the same port.
+func (c *Config) sameListen() (w []string) {
+	type place struct{ key, address, host, port string }
+	var all []place
+	everywhere := func(host string) bool {
+		ip := net.ParseIP(host)
+		return host == "" || ip != nil && ip.IsUnspecified()
+	}
+	for _, p := range []place{
+		{key: "http.listen", address: c.HTTP.Listen}, {key: "gateway.listen", address: c.Gateway.Listen},
+		{key: "metrics.listen", address: c.Metrics.Listen}, {key: "rpc.listen", address: c.RPC.Listen},
+	} {
+		var err error
+		if p.host, p.port, err = net.SplitHostPort(p.address); err != nil || p.port == "0" {
+			continue
+		}
+		for _, o := range all {
+			if p.port == o.port && (p.host == o.host || everywhere(p.host) || everywhere(o.host)) {
+				w = append(w, fmt.Sprintf("%s = %q and %s = %q are the same port: only one of them can listen there", o.key, o.address, p.key, p.address))
+			}
+		}
+		all = append(all, p)
+	}
 	return w
 }
 

@@ -239,6 +239,30 @@ func TestKeysWithoutEffect(t *testing.T) {
 }
 
 // A certificate is for a name: without one, what is told of an address with TLS is no use.
+// Two servers cannot have one port. What may be different ports is no fault.
+func TestSamePort(t *testing.T) {
+	for _, c := range []struct{ http, metrics, gateway, rpc, warns string }{
+		{http: "127.0.0.1:7000", metrics: "127.0.0.1:7000", warns: "http.listen = \"127.0.0.1:7000\" and metrics.listen"},
+		{http: ":7000", gateway: "127.0.0.1:7000", warns: "http.listen = \":7000\" and gateway.listen"},
+		{metrics: "127.0.0.1:7001", rpc: "127.0.0.1:7001", warns: "metrics.listen = \"127.0.0.1:7001\" and rpc.listen"},
+		{gateway: "[::]:7001", metrics: "127.0.0.1:7001", warns: "gateway.listen = \"[::]:7001\" and metrics.listen"},
+		{http: "127.0.0.1:0", metrics: "127.0.0.1:0"},
+		{http: "127.0.0.1:7000", metrics: "127.0.0.2:7000", rpc: "unix:/run/holdfast/rpc.sock"},
+		{}, {http: ":7000", metrics: ""},
+	} {
+		var env []string
+		for name, at := range map[string]string{"HTTP": c.http, "METRICS": c.metrics, "GATEWAY": c.gateway, "RPC": c.rpc} {
+			if at != "" {
+				env = append(env, "HOLDFAST_"+name+"_LISTEN="+at)
+			}
+		}
+		_, warnings, err := Load("", env, nil)
+		if all := strings.Join(warnings, "; "); err != nil || (c.warns == "" && all != "") || !strings.Contains(all, c.warns) {
+			t.Errorf("%+v: warnings are %q, error %v", c, warnings, err)
+		}
+	}
+}
+
 func TestCertificateNeedsAName(t *testing.T) {
 	env := []string{
 		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0/tls/ws", "HOLDFAST_HTTP_TLS=files",

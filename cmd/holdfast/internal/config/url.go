@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"time"
 )
 
 // Public is the base URL of the server for clients, if the configuration has one. "" says
@@ -44,6 +45,10 @@ const (
 	TLSFiles = "files"
 	TLSACME  = "acme"
 )
+
+// CertificateSoon is how long before its end somebody should look for a new certificate. Those that
+// ACME gives are renewed a month before they end.
+const CertificateSoon = 14 * 24 * time.Hour
 
 // Scheme is the scheme of the server's URLs.
 func (c HTTP) Scheme() string {

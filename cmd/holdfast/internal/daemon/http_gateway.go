@@ -15,7 +15,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
-	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
@@ -59,7 +58,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	limit := httpd.MaxConns(gatewayConns*c.MaxRequests, p.Machine.Files, p.Log)
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return hint.Add(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
+		return hintListen(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
 			"gateway.listen sets the address; port 0 takes a free port, and an empty address switches the gateway off")
 	}
 	conns := httpd.NewConnLimit(limit, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)

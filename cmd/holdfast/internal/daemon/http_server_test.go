@@ -3,13 +3,18 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +25,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -391,4 +398,20 @@ type fixedSelf struct{ admin.Self }
 
 func (fixedSelf) Condition(context.Context) (admin.Condition, error) {
 	return admin.Condition{PID: 1, Version: "v1.2.3-test", Network: admin.NetworkCondition{Addresses: []string{}}}, nil
+}
+
+// A port that may not be taken says what the service needs.
+func TestLowPortHint(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}, doctor.LowPortHint + "; set another"},
+		{&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}, "set another"},
+	} {
+		h, ok := errors.AsType[*hint.Error](hintListen(fmt.Errorf("serve HTTP: %w", c.err), "set another"))
+		if !ok || h.Hint != c.want {
+			t.Errorf("%v: the hint is %+v, want %q", c.err, h, c.want)
+		}
+	}
 }

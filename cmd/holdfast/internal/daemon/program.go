@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -251,7 +252,11 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	}
 	lost := datadir.NodeKey().Missing(p.Data)
 	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
-		return fmt.Errorf("start the node: %w", err)
+		err = fmt.Errorf("start the node: %w", err)
+		if _, listening := errors.AsType[*net.OpError](err); listening {
+			err = hintListen(err, "node.listen sets the addresses; port 0 takes a free port")
+		}
+		return err
 	}
 	if err := datadir.NodeKey().Check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
 		return err
@@ -370,7 +375,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 		return err
 	}
 	if p.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", p.Config.HTTP.Listen); err != nil {
-		return hint.Add(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
+		return hintListen(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
 			"http.listen sets the address; port 0 takes a free port")
 	}
 	if p.tls, err = httpd.OpenEncryption(p.Config.HTTP, p.Data.File(datadir.ACMEDirName), p.listener, p.Log); err != nil {
@@ -427,6 +432,14 @@ func (p *Program) serve(s *http.Server, l net.Listener) {
 			p.failed <- fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
 		}
 	})
+}
+
+// hintListen adds what to do to the error of listening on an address.
+func hintListen(err error, what string) error {
+	if errors.Is(err, syscall.EACCES) {
+		what = doctor.LowPortHint + "; " + what
+	}
+	return hint.Add(err, what)
 }
 
 // Failed gives an error when the server cannot go on.

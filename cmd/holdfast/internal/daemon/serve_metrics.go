@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
-	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 // serveMetrics serves /metrics, /healthz and /readyz, if the configuration has an address
@@ -32,7 +31,7 @@ func (p *Program) serveMetrics(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return hint.Add(fmt.Errorf("serve metrics on %s: %w", address, err),
+		return hintListen(fmt.Errorf("serve metrics on %s: %w", address, err),
 			"metrics.listen sets the address; port 0 takes a free port, and an empty address switches metrics off")
 	}
 	p.metricsURL = httpd.BaseURL("http", l.Addr())

@@ -32,6 +32,9 @@ func TestDataDirectory(t *testing.T) {
 		p := healthy(t)
 		p.Data, p.DataErr = nil, fmt.Errorf("open the data directory: %w", fs.ErrPermission)
 		expect(t, p, "data directory", Trouble, "permission")
+		if f := server(t.Context(), p); f[0].Level != Note || !strings.Contains(f[0].Text, "not known whether one runs") {
+			t.Errorf("of the server it says %v", f)
+		}
 	})
 }
 

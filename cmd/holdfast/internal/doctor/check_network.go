@@ -69,6 +69,9 @@ func places(c config.Config) (all []place) {
 	return all
 }
 
+// LowPortHint is for an address that may not be listened on.
+const LowPortHint = "for a port below 1024 the service needs AmbientCapabilities=CAP_NET_BIND_SERVICE, as README.md has it"
+
 func ports(_ context.Context, p *Patient) (all []Finding) {
 	wanted := places(p.Config)
 	if p.Server != nil || p.ServerErr != nil {
@@ -90,7 +93,7 @@ func ports(_ context.Context, p *Patient) (all []Finding) {
 			f.Text = fmt.Sprintf("%s: %s has %s (%s) already", w.key, who, w.address, w.network[:3])
 			f.Hint = "stop that process, or set another port with " + w.key
 		case errors.Is(err, syscall.EACCES):
-			f.Hint = "for a port below 1024 the service needs AmbientCapabilities=CAP_NET_BIND_SERVICE, as README.md has it; or set another with " + w.key
+			f.Hint = LowPortHint + "; or set another with " + w.key
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			f.Hint = "this host does not have that address: set another with " + w.key
 		case errors.Is(err, syscall.EAFNOSUPPORT):
@@ -148,12 +151,6 @@ func reachability(_ context.Context, p *Patient) []Finding {
 	return one(Note, "no peer said yet whether it reaches the server", "")
 }
 
-const (
-	// certificateSoon is when somebody should look for a new certificate. Those that ACME gives are
-	// renewed a month before they end.
-	certificateSoon = 14 * 24 * time.Hour
-)
-
 func certificate(_ context.Context, p *Patient) (all []Finding) {
 	var files []string
 	what := "put a new certificate into the files of http.tls_cert and http.tls_key: the server reads them again"
@@ -192,7 +189,7 @@ func (p *Patient) certificateIn(file, what string) Finding {
 		f.Level, f.Text = Trouble, fmt.Sprintf("%s is valid from %s on, and now it is %s", file,
 			leaf.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		what = clockHint
-	case leaf.NotAfter.Sub(now) < certificateSoon:
+	case leaf.NotAfter.Sub(now) < config.CertificateSoon:
 		f.Level = Warning
 	case name != "" && p.Config.HTTP.TLS == config.TLSFiles && leaf.VerifyHostname(name) != nil:
 		f.Level, f.Text = Warning, fmt.Sprintf("%s is not for %s, the name in http.public_url", file, name)

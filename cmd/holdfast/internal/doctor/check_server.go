@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
@@ -27,10 +29,54 @@ func configuration(_ context.Context, p *Patient) (all []Finding) {
 	for _, w := range p.ConfigWarnings {
 		all = append(all, Finding{Level: Warning, Text: w, Hint: what})
 	}
+	all = append(all, p.openFilesOfConfig()...)
 	if len(all) == 0 {
 		return one(OK, "it is good; file: "+cmp.Or(p.ConfigFile, "none"), "")
 	}
 	return all
+}
+
+// openFilesOfConfig names files that every user of the host may write or read, and should not.
+func (p *Patient) openFilesOfConfig() (all []Finding) {
+	const write, read fs.FileMode = 0o002, 0o004
+	const closeKey = "make it readable for the user of the server alone: chown holdfast, if that is the user, and chmod 600 "
+	for _, f := range []struct {
+		key, path   string
+		bit         fs.FileMode
+		may, remedy string
+	}{
+		{"the configuration", p.ConfigFile, write, "write to", "chmod o-w "},
+		{"http.tls_key", p.Config.HTTP.TLSKey, read, "read", closeKey},
+		{"node.swarm_key", p.Config.Node.SwarmKey, read, "read", closeKey},
+		{"backup.key_file", p.Config.Backup.KeyFile, read, "read", closeKey},
+		{"cluster.password_file", p.Config.Cluster.PasswordFile, read, "read", closeKey},
+	} {
+		if f.path != "" && openToAll(f.path, f.bit) {
+			all = append(all, Finding{Level: Warning, Text: fmt.Sprintf("every user of this host can %s %s, %s", f.may, f.path, f.key),
+				Hint: f.remedy + text.ShellQuote(f.path)})
+		}
+	}
+	return all
+}
+
+// openToAll reports whether a file has a bit for others, and whether all directories above let
+// them in.
+func openToAll(path string, bit fs.FileMode) bool {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	for err == nil {
+		var info fs.FileInfo
+		if info, err = os.Stat(path); err != nil || info.Mode()&bit == 0 {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			return true
+		}
+		path, bit = filepath.Dir(path), 0o001
+	}
+	return false // perhaps only root may look there
 }
 
 func server(_ context.Context, p *Patient) []Finding {
@@ -40,6 +86,8 @@ func server(_ context.Context, p *Patient) []Finding {
 			return one(Warning, "a server of an earlier version runs, which cannot say how it is", "restart it, so that the installed version runs")
 		}
 		return one(Trouble, "a server runs, and does not say how it is: "+p.ServerErr.Error(), "look at its log; if it says nothing, restart it")
+	case p.DataErr != nil:
+		return one(Note, "it is not known whether one runs: the data directory cannot be opened", "")
 	case p.Server == nil:
 		return one(Note, "none runs on "+p.Path, "")
 	case p.Server.Unready != "":

@@ -3,9 +3,11 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,6 +22,39 @@ func TestConfiguration(t *testing.T) {
 	p.ConfigErr = errors.Join(errors.New("one is wrong"), errors.New("another is wrong"))
 	expect(t, p, "configuration", Trouble, "one is wrong")
 	expect(t, p, "configuration", Trouble, "another is wrong")
+}
+
+// A configuration that everybody may change, and a key that everybody may read, unless a directory
+// above keeps others out.
+func TestFilesOpenToAll(t *testing.T) {
+	above, err := os.MkdirTemp("/tmp", "open") // where everybody comes to
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(above) })
+	file := filepath.Join(above, "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	for _, c := range []struct {
+		name      string
+		set       func(*Patient)
+		file, dir fs.FileMode
+		level     Level
+		words     string
+	}{
+		{"configuration", func(p *Patient) { p.ConfigFile = file }, 0o666, 0o755, Warning, "every user of this host can write to " + file},
+		{"configuration to read", func(p *Patient) { p.ConfigFile = file }, 0o644, 0o755, OK, "it is good"},
+		{"closed directory", func(p *Patient) { p.ConfigFile = file }, 0o666, 0o750, OK, "it is good"},
+		{"key", func(p *Patient) { p.Config.HTTP.TLSKey = file }, 0o644, 0o755, Warning, file + ", http.tls_key"},
+		{"private key", func(p *Patient) { p.Config.HTTP.TLSKey = file }, 0o640, 0o755, OK, "it is good"},
+		{"key of backups", func(p *Patient) { p.Config.Backup.KeyFile = file }, 0o604, 0o701, Warning, "backup.key_file"},
+		{"no file", func(p *Patient) { p.Config.Cluster.PasswordFile = file + ".gone" }, 0o666, 0o755, OK, "it is good"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			must(t, os.Chmod(file, c.file))
+			must(t, os.Chmod(above, c.dir))
+			p := healthy(t)
+			c.set(p)
+			expect(t, p, "configuration", c.level, c.words)
+		})
+	}
 }
 
 func TestServer(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
@@ -137,5 +138,30 @@ func (f *certFiles) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.certificate}
 }
 
-func (f *certFiles) Run(context.Context) {}
-func (f *certFiles) Close()              {}
+// lookEvery is how often the log says that the certificate ends. At a start the checks of the host
+// say it.
+const lookEvery = 24 * time.Hour
+
+// Run logs it while the certificate ends soon or has ended: whoever renews it has failed, and
+// clients that refuse it leave no other trace.
+func (f *certFiles) Run(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		cert, _ := f.certificate(nil) // it never fails
+		end := cert.Leaf.NotAfter
+		switch left := time.Until(end); {
+		case left <= 0:
+			f.log.Error("the TLS certificate has ended, and clients refuse it: replace the files", "file", f.cert, "ended", end)
+		case left < config.CertificateSoon:
+			f.log.Warn("the TLS certificate ends soon: replace the files", "file", f.cert, "ends", end)
+		}
+	}
+}
+
+func (f *certFiles) Close() {}

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,12 +9,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
@@ -77,6 +81,53 @@ func TestFlippedTLSFiles(t *testing.T) {
 	}
 }
 
+// While a server runs, its log says each day that the certificate ends soon, and that it has ended,
+// until it is replaced.
+func TestCertificateEnds(t *testing.T) {
+	certPath, keyPath := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	synctest.Test(t, func(t *testing.T) {
+		write := func(life time.Duration) {
+			t.Helper()
+			cert, key := certificateFor(t, "pins.example.com", life)
+			if err := errors.Join(os.WriteFile(certPath, cert, 0o600), os.WriteFile(keyPath, key, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const day = 24 * time.Hour
+		write(16*day + time.Hour)
+		var lines logtest.Buffer
+		f, err := openTLSFiles(certPath, keyPath, slog.New(slog.NewTextHandler(&lines, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			f.Run(ctx)
+		}()
+		after := func(days int, soon, over int) {
+			t.Helper()
+			time.Sleep(time.Duration(days) * day)
+			synctest.Wait()
+			all := lines.String()
+			if n := strings.Count(all, "level=WARN msg=\"the TLS certificate ends soon"); n != soon {
+				t.Errorf("%d times it ends soon, want %d:\n%s", n, soon, all)
+			}
+			if n := strings.Count(all, "level=ERROR msg=\"the TLS certificate has ended"); n != over {
+				t.Errorf("%d times it has ended, want %d:\n%s", n, over, all)
+			}
+		}
+		after(2, 0, 0)
+		after(2, 2, 0)
+		after(13, 14, 1)
+		write(100 * day)
+		after(50, 14, 1)
+		stop()
+		<-ended
+	})
+}
+
 // chainOf makes a certificate that another one signed, which is behind it, as PEM.
 func chainOf(t *testing.T, name string) (cert, key []byte) {
 	t.Helper()
@@ -107,6 +158,12 @@ func chainOf(t *testing.T, name string) (cert, key []byte) {
 // certificate makes a self-signed one, as PEM.
 func certificate(t *testing.T, name string) (cert, key []byte) {
 	t.Helper()
+	return certificateFor(t, name, time.Hour)
+}
+
+// certificateFor makes one that ends after that time.
+func certificateFor(t *testing.T, name string, life time.Duration) (cert, key []byte) {
+	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +171,7 @@ func certificate(t *testing.T, name string) (cert, key []byte) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)

@@ -105,6 +105,20 @@ var inOrder = []rule{
 		return g[1] + s.host(g[2])
 	}},
 	{regexp.MustCompile(`([/\w])\?[^\s"'<>]*=[^\s"'<>]*`), func(_ *Scrubber, g []string) string { return g[1] + "?(query)" }},
+	// Names of hosts in the errors of resolvers and of TLS.
+	{regexp.MustCompile(`(\blookup )([\w.-]+\w)(\.?(?:: | on ))`), func(s *Scrubber, g []string) string {
+		if g[3] == ": " && !strings.Contains(g[2], ".") { // such as "lookup failed: "
+			return g[0]
+		}
+		return g[1] + s.host(g[2]) + g[3]
+	}},
+	{regexp.MustCompile(`(\bcertificate is valid for )([\w.*:-]+(?:, [\w.*:-]+)*)(, not )([\w.:-]+\w)`), func(s *Scrubber, g []string) string {
+		names := strings.Split(g[2], ", ")
+		for i, name := range names {
+			names[i] = s.host(name)
+		}
+		return g[1] + strings.Join(names, ", ") + g[3] + s.host(g[4])
+	}},
 	// Addresses of nodes, and of people.
 	{regexp.MustCompile(`/(dns|dns4|dns6|dnsaddr|sni)/([^/\s"',\]]+)`), func(s *Scrubber, g []string) string {
 		return "/" + g[1] + "/" + s.word("host", strings.ToLower(g[2]))

@@ -44,6 +44,12 @@ func TestScrubberTakesOut(t *testing.T) {
 		{`open /home/ann/.local/share/holdfast: no`, "/home/ann"},
 		{`key 9gR3vYx0QmWn7uH2kLpB5sT8dF4jC6zA1eVbXcMqKwE=`, "9gR3vYx0QmWn7uH2kLp"},
 		{`the tenant-seven account`, "tenant-seven"},
+		{`dial tcp: lookup home.ann.example on 127.0.0.53:53: no such host`, "ann"},
+		{`dial tcp: lookup home.ann.example: no such host`, "ann"},
+		{`lookup _dnsaddr.home.ann.example. on 127.0.0.53:53: server misbehaving`, "ann"},
+		{`lookup annbox on 127.0.0.53:53: no such host`, "annbox"},
+		{`x509: certificate is valid for *.ann.example, www.example.net, not gw.bob.example"`, "ann"},
+		{`x509: certificate is valid for *.ann.example, www.example.net, not gw.bob.example"`, "bob"},
 	} {
 		got := NewScrubber("tenant-seven").Text(c.text)
 		if strings.Contains(got, c.private) {
@@ -86,6 +92,7 @@ func TestScrubberKeeps(t *testing.T) {
 		`holdfast_pins{status="pinned"} 12`,
 		`db/000017.vlog 134217728 2030-01-02 12:34`,
 		`devel-574df00abcde (go1.26.0, linux/amd64, commit 574df00abcde)`,
+		`err="provider lookup failed: nobody answers"`,
 		`host=127.0.0.1:5050 {"host":"localhost"} of this host: 4 processors`,
 	} {
 		if got := NewScrubber().Text(text); got != text {
