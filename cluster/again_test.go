@@ -47,6 +47,15 @@ func TestNodeWasAway(t *testing.T) {
 	if _, err := wait(); err != nil {
 		t.Errorf("it ends with %v: %s", err, j.Progress.Note())
 	}
+	f.c.Peer(1).Node.Forget(f.cid(1))
+	f.c.Peer(1).Fail(f.cid(1), reason) // of one that was pinned already, too
+	f.engine.posts.forget(j.DAG)       // it is not recent
+	if _, err := f.store.Complete(t.Context(), j.DAG, j.Attempt, f.totals(1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.differences(true); len(got) != 1 || got[0] != "few copies 1+" || f.c.Copies(f.cid(1)) != 2 {
+		t.Errorf("a check finds %q, and there are %d copies", got, f.c.Copies(f.cid(1)))
+	}
 	if nodeWasAway("IPFS error (pin/add?arg=" + f.cid(1) + "). Code: 500. Message: it is on a denylist") {
 		t.Error("a node that refuses a pin is asked again and again")
 	}

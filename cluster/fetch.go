@@ -160,20 +160,28 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 	}
 }
 
-// recover has the peers try again whose nodes lost what they had, such as one that was replaced, or were away
-// when they were asked to pin. By themselves they do that every pin_recover_interval, 12 min.
+// recover has the peers try again as [Engine.recover] says, once in a while.
 func (f *fetch) recover(ctx context.Context, all copies) {
-	if time.Since(f.tried) < f.e.cfg.HearWithin {
-		return
+	if time.Since(f.tried) >= f.e.cfg.HearWithin && f.e.recover(ctx, f.want.dag, f.want.attempt, all) {
+		f.tried = time.Now()
 	}
+}
+
+// recover has the peers try again whose nodes lost what they had, such as one that was replaced, or were away
+// when they were asked to pin, and reports whether there are any. By themselves they do that every
+// pin_recover_interval, 12 min.
+func (e *Engine) recover(ctx context.Context, d pin.DAG, a pin.Attempt, all copies) (any bool) {
 	for _, c := range all {
-		if p := f.e.byID(c.peer); p != nil && c.attempt == f.want.attempt && (c.status == isLost || c.status == isPinError && nodeWasAway(c.reason)) {
-			f.tried = time.Now()
-			if err := p.recover(ctx, f.want.dag.CID()); err != nil { // it is asked again
-				f.e.log.Debug("a peer is not asked to fetch what its node lost", "cid", f.want.dag, "err", err)
-			}
+		p := e.byID(c.peer)
+		if p == nil || c.attempt != a || c.status != isLost && (c.status != isPinError || !nodeWasAway(c.reason)) {
+			continue
+		}
+		any = true
+		if err := p.recover(ctx, d.CID()); err != nil { // it is asked again
+			e.log.Debug("a peer is not asked to fetch what its node does not have", "cid", d, "err", err)
 		}
 	}
+	return any
 }
 
 // nodeWasAway reports whether a peer could not ask its node to pin: its HTTP client says why, and not the node.

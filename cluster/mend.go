@@ -230,6 +230,7 @@ func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
 	diff := Difference{Kind: Few, CID: d.String(), Text: all.text(a, pin.Replication{Min: is.Min, Max: is.Max})}
 	if now.Sub(since) < r.e.cfg.BelowFor {
 		diff.Text += "; unless they come back, other peers get it in " + (r.e.cfg.BelowFor - now.Sub(since)).Round(time.Minute).String()
+		diff.Mended = r.repair && r.e.recover(ctx, d, a, all)
 		return r.outcome(ctx, diff, nil)
 	}
 	if r.repair {
