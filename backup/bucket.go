@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -39,7 +40,12 @@ func openBucket(address string) (Place, error) {
 	keys := credentials.NewChainCredentials([]credentials.Provider{
 		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, read, &credentials.IAM{},
 	})
-	client, err := minio.New(u.Host, &minio.Options{Secure: u.Scheme == "https", Creds: keys})
+	secure := u.Scheme == "https"
+	transport, err := newTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("s3:%s: %w", address, err)
+	}
+	client, err := minio.New(u.Host, &minio.Options{Secure: secure, Creds: keys, Transport: transport})
 	if err != nil {
 		return nil, fmt.Errorf("s3:%s: %w", address, err)
 	}
@@ -89,9 +95,65 @@ func (b *bucket) explain(err error, what, name string) error {
 	return fmt.Errorf("%s %s in %s: %w", what, name, b.address, err)
 }
 
+// putAtOnce is how long a file may be that is put in one request. A longer one comes in parts, and what is
+// there of it after a crash is not listed, and stays. Packs and almost all lists are shorter.
+const putAtOnce = 512 << 20
+
 func (b *bucket) Put(ctx context.Context, name string, size int64, r io.Reader) error {
-	_, err := b.client.PutObject(ctx, b.name, b.prefix+name, r, size, minio.PutObjectOptions{ContentType: "application/octet-stream"})
+	if seeker, ok := r.(readSeekerAt); ok { // as all that is put is, so that it can be put again
+		l := &lent{r: seeker}
+		defer l.takeBack()
+		r = l
+	}
+	_, err := b.client.PutObject(ctx, b.name, b.prefix+name, r, size, minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: putAtOnce})
 	return b.explain(err, "write", name)
+}
+
+type readSeekerAt interface {
+	io.ReadSeeker
+	io.ReaderAt
+}
+
+// lent is what a request reads. After an error the library, and HTTP, return while they may still read, and the
+// memory of a pack goes then: so what is lent is taken back.
+type lent struct {
+	mu sync.Mutex
+	r  readSeekerAt // nil once it was taken back
+}
+
+var errTakenBack = errors.New("the request has ended")
+
+func (l *lent) takeBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.r = nil
+}
+
+func (l *lent) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.r == nil {
+		return 0, errTakenBack
+	}
+	return l.r.Read(b)
+}
+
+func (l *lent) ReadAt(b []byte, off int64) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.r == nil {
+		return 0, errTakenBack
+	}
+	return l.r.ReadAt(b, off)
+}
+
+func (l *lent) Seek(offset int64, whence int) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.r == nil {
+		return 0, errTakenBack
+	}
+	return l.r.Seek(offset, whence)
 }
 
 // Commit implements [Place]. What a bucket has taken is durable.
@@ -114,6 +176,9 @@ func (b *bucket) List(ctx context.Context, prefix string) (names []string, err e
 	for o := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
 			return nil, b.explain(o.Err, "list", prefix)
+		}
+		if strings.HasSuffix(o.Key, "/") {
+			continue // some consoles make it for what they call a folder
 		}
 		names = append(names, strings.TrimPrefix(o.Key, b.prefix))
 	}

@@ -35,11 +35,16 @@ type Checked struct {
 // Check reads every file of every backup: each must have its SHA-256, each block its hash, each
 // pack as many blocks as its manifest says, and each list must name blocks that are in the packs
 // that it says. A backup that was made without something that could not be read is a fault, too.
+// Backups may be made and pruned meanwhile: it does not look at new ones, and what is missing since its
+// backups were pruned is no fault.
 // fault is called with each fault, in the end; its error ends that. Errors: those of [Each] if no
 // manifest can be read; a damaged file is none. temp is a directory for some 30 bytes a block; "" is the
 // system's.
 func Check(ctx context.Context, p Place, k *Key, temp string, progress func(Progress), fault func(Fault) error) (Checked, error) {
-	c := &check{place: p, key: k, progress: progress, files: make(map[string]*checkedFile), inPacks: seen.New(temp, func() int { return checkedInMemory })}
+	c := &check{
+		place: p, key: k, progress: progress, backups: make(map[string]bool), files: make(map[string]*checkedFile),
+		inPacks: seen.New(temp, func() int { return checkedInMemory }),
+	}
 	defer func() { _ = c.inPacks.Close() }()
 	for _, step := range []func(context.Context) error{c.manifests, c.readFiles, c.readLists, c.users} {
 		if err := step(ctx); err != nil {
@@ -48,7 +53,7 @@ func Check(ctx context.Context, p Place, k *Key, temp string, progress func(Prog
 	}
 	for _, f := range c.found {
 		c.Faults++
-		if err := fault(f); err != nil {
+		if err := fault(f.Fault); err != nil {
 			return c.Checked, err
 		}
 	}
@@ -64,10 +69,17 @@ type check struct {
 	place    Place
 	key      *Key
 	progress func(Progress)
+	backups  map[string]bool         // that are checked, by their IDs
 	files    map[string]*checkedFile // by their names
 	order    []string                // of the files, as they are read
 	inPacks  *seen.Set               // the sizes of blocks, plus 1, by what inPack gives
-	found    []Fault
+	found    []foundFault
+}
+
+// foundFault is a fault, and whether it is that the file is missing.
+type foundFault struct {
+	Fault
+	missing bool
 }
 
 // checkedFile is a file that a backup needs.
@@ -80,7 +92,7 @@ type checkedFile struct {
 }
 
 func (c *check) fault(file string, err error, backups ...string) {
-	c.found = append(c.found, Fault{file, err.Error(), backups})
+	c.found = append(c.found, foundFault{Fault{file, err.Error(), backups}, errors.Is(err, fs.ErrNotExist)})
 }
 
 // manifests reads which files there must be.
@@ -99,6 +111,7 @@ func (c *check) manifests(ctx context.Context) error {
 			continue
 		}
 		c.Backups++
+		c.backups[m.ID] = true
 		if n := m.DamagedBlocks + m.DamagedRecords; n > 0 {
 			c.fault(m.ID+"/"+manifestFile+c.key.suffix(), fmt.Errorf("it lacks %d blocks and %d records, which could not be read when it was made",
 				m.DamagedBlocks, m.DamagedRecords), m.ID)
@@ -130,7 +143,7 @@ func (c *check) ofPlace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := readAll(ctx, c.place, placeFile)
+	b, err := readAll(ctx, c.place, placeFile, maxSmall)
 	if err == nil && !bytes.Equal(b, want) {
 		err = ErrDamaged
 	}
@@ -175,33 +188,50 @@ func (c *check) readFile(ctx context.Context, f *checkedFile) error {
 		}
 		return err
 	}
-	var bad error
-	var blocks, bytes uint64
+	var bad []error // the first
+	var wrong, blocks, bytes uint64
 	err = readPack(o, func(h multihash.Multihash, data []byte) error {
 		blocks++
 		bytes += uint64(len(data))
 		return errors.Join(ctx.Err(), c.inPacks.Put(inPack(h, f.pack), uint64(len(data))+1))
-	}, func(id cid.Cid) { bad = errors.Join(bad, fmt.Errorf("%w: %s", errBlock, id)) })
+	}, func(id cid.Cid) {
+		if wrong++; wrong <= maxWrongNamed {
+			bad = append(bad, fmt.Errorf("%w: %s", errBlock, id))
+		}
+	})
+	if wrong > maxWrongNamed {
+		bad = append(bad, fmt.Errorf("so have %d more", wrong-maxWrongNamed))
+	}
 	c.Blocks += blocks
 	c.Bytes += bytes
 	if e := o.check(); e != nil {
-		return errors.Join(e, bad)
+		return errors.Join(append([]error{e}, bad...)...)
 	}
-	if err == nil && bad == nil && (blocks != f.blocks || bytes != f.bytes) {
+	if err == nil && wrong == 0 && (blocks != f.blocks || bytes != f.bytes) {
 		err = fmt.Errorf("it has %d blocks of %d bytes, not %d of %d", blocks, bytes, f.blocks, f.bytes)
 	}
-	return errors.Join(err, bad)
+	return errors.Join(append([]error{err}, bad...)...)
 }
+
+// maxWrongNamed is how many blocks of a pack are named that have another hash. There may be a million.
+const maxWrongNamed = 20
 
 // inPack is a block in a pack, as a key.
 func inPack(h multihash.Multihash, pack int) multihash.Multihash {
 	return binary.BigEndian.AppendUint64(slices.Clone(h), uint64(pack))
 }
 
-// missing says in short that a file is not there.
+// errMissing says in short that a file is not there.
+type errMissing struct{}
+
+func (errMissing) Error() string { return "it is missing" }
+
+func (errMissing) Unwrap() error { return fs.ErrNotExist }
+
+// missing makes an error short if it says that a file is not there.
 func missing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("it is missing")
+		return errMissing{}
 	}
 	return err
 }
@@ -209,8 +239,8 @@ func missing(err error) error {
 // readLists reads the lists of blocks, and compares them with the packs that were read whole.
 func (c *check) readLists(ctx context.Context) error {
 	for m, err := range Each(ctx, c.place, c.key) {
-		if err != nil {
-			continue // it was said
+		if err != nil || !c.backups[m.ID] {
+			continue // it was said; or the backup is newer
 		}
 		c.progress(Progress{Text: "comparing the lists with the packs", Done: uint64(c.Files), Total: uint64(len(c.order))})
 		c.Files++
@@ -261,7 +291,8 @@ func (c *check) readList(ctx context.Context, m *Manifest) error {
 	return errors.Join(err, wrong)
 }
 
-// users finds the backups that need the files that are faulty.
+// users finds the backups that need the files that are faulty. It drops the faults of backups that were
+// pruned meanwhile.
 func (c *check) users(ctx context.Context) error {
 	if len(c.found) == 0 {
 		return nil
@@ -272,15 +303,24 @@ func (c *check) users(ctx context.Context) error {
 			at[f.File] = append(at[f.File], i)
 		}
 	}
+	there := make(map[string]bool) // manifests, by their backups
+	all := true                    // manifests were read that are there
 	for m, err := range Each(ctx, c.place, c.key) {
 		if err != nil {
+			all = all && errors.Is(err, fs.ErrNotExist)
 			continue
 		}
+		there[m.ID] = true
 		for _, f := range m.files() {
 			for _, i := range at[f.Name] {
 				c.found[i].Backups = append(c.found[i].Backups, m.ID)
 			}
 		}
+	}
+	if all {
+		c.found = slices.DeleteFunc(c.found, func(f foundFault) bool {
+			return f.missing && f.File != placeFile && !slices.ContainsFunc(f.Backups, func(id string) bool { return there[id] })
+		})
 	}
 	return ctx.Err()
 }

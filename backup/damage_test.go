@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -181,12 +182,13 @@ func TestRestoreNamesDamage(t *testing.T) {
 				if _, err := backup.Keys(t.Context(), w, key, m); err != nil {
 					named += err.Error()
 				}
-				err = backup.RestoreDenylists(t.Context(), w, key, m, func(_ string, r io.Reader) error {
+				faults, err := backup.RestoreDenylists(t.Context(), w, key, m, func(_ string, r io.Reader) error {
 					_, err := io.Copy(io.Discard, r)
 					return err
 				})
-				if err != nil {
-					named += err.Error()
+				must(t, err)
+				for _, f := range faults {
+					named += f.File
 				}
 				if named != "" {
 					return named
@@ -281,4 +283,22 @@ func filesIn(t *testing.T, dir string) (all []string) {
 		return err
 	}))
 	return all
+}
+
+// Of very many damaged blocks the first are named.
+func TestCheckOfManyDamagedBlocks(t *testing.T) {
+	o, p, dir, _, _ := filled(t, 60)
+	m := run(t, o, p, nil)
+	path := filepath.Join(dir, m.Packs[0].Name)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, bytes.ReplaceAll(b, []byte("own "), []byte("pwn ")), 0o600))
+	var faults []backup.Fault
+	_, err = backup.Check(t.Context(), p, nil, "", func(backup.Progress) {}, func(f backup.Fault) error {
+		faults = append(faults, f)
+		return nil
+	})
+	if err != nil || len(faults) != 1 || strings.Count(faults[0].Reason, "another hash") != 20 || !strings.Contains(faults[0].Reason, "so have 40 more") {
+		t.Errorf("found %+v: %v", faults, err)
+	}
 }

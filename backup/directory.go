@@ -116,17 +116,28 @@ func (d *directory) makeDirs(dir string) error {
 	return nil
 }
 
+// Get implements [Place]. Somebody may have put there what is no file, such as a pipe, which nobody should
+// wait for.
 func (d *directory) Get(_ context.Context, name string) (io.ReadCloser, error) {
-	return os.Open(d.at(name))
+	path := d.at(name)
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is no file", ErrDamaged, path)
+	}
+	return os.Open(path)
 }
 
 func (d *directory) List(ctx context.Context, prefix string) (names []string, err error) {
-	err = filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
+	// The separator has the place itself be followed if it is a link.
+	err = filepath.WalkDir(d.path+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		rel, relErr := filepath.Rel(d.path, path)
-		if errors.Is(err, fs.ErrPermission) && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
+		if errors.Is(err, fs.ErrPermission) && rel != "." && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
 			return nil // such as lost+found
 		}
 		if err = errors.Join(err, relErr, ctx.Err()); err != nil {

@@ -2,9 +2,14 @@ package backup_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/backup"
 )
@@ -44,4 +49,18 @@ func get(t *testing.T, p backup.Place, name string) []byte {
 	must(t, err)
 	must(t, r.Close())
 	return b
+}
+
+// Nobody waits for what is no file.
+func TestPipeInAPlace(t *testing.T) {
+	dir := t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	must(t, unix.Mkfifo(filepath.Join(dir, placeFile), 0o600))
+	must(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	for _, name := range []string{placeFile, "directory"} {
+		if _, err := p.Get(t.Context(), name); !errors.Is(err, backup.ErrDamaged) {
+			t.Errorf("%s was read: %v", name, err)
+		}
+	}
 }

@@ -36,6 +36,10 @@ type scratch struct {
 // list is close together.
 const zipWindow = 1 << 20
 
+// maxZipWindow is what a list is read with. The window takes that much memory, and somebody else may have
+// written the list. The first backups have windows of 4 MiB.
+const maxZipWindow = 8 << 20
+
 // newScratch begins one, which is compressed as opts say. The caller closes it.
 func (c *Config) newScratch(opts ...zstd.EOption) (*scratch, error) {
 	f, err := tempfile.Create(c.Temp, "backup-*", c.TempRoom)
@@ -189,7 +193,7 @@ func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader
 		return err
 	}
 	defer o.close()
-	z, err := zstd.NewReader(o, zstd.WithDecoderConcurrency(1))
+	z, err := zstd.NewReader(o, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZipWindow))
 	if err == nil {
 		defer z.Close()
 		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})

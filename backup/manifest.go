@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -90,6 +91,9 @@ type Pack struct {
 	UsedBytes  uint64 `json:"used_bytes"`
 }
 
+// Lacks reports whether the backup lacks something that could not be read when it was made.
+func (m *Manifest) Lacks() bool { return m.DamagedBlocks+m.DamagedRecords > 0 }
+
 // files lists all files of the backup but the manifest.
 func (m *Manifest) files() []File {
 	all := append([]File{m.Records, m.List}, m.Keys...)
@@ -139,12 +143,13 @@ func isID(name string) bool {
 	return ok && err == nil && len(tail) == 8
 }
 
-// checkPlace reads what the place says of itself. found is false if there is nothing.
+// checkPlace reads what the place says of itself. found is false if there is nothing. A place that has lost
+// placeFile has backups all the same.
 // Errors: ErrKey.
 func checkPlace(ctx context.Context, p Place, k *Key) (found bool, err error) {
-	b, err := readAll(ctx, p, placeFile)
+	b, err := readAll(ctx, p, placeFile, maxSmall)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return hasManifests(ctx, p, k)
 	}
 	if err != nil {
 		return false, err
@@ -163,6 +168,40 @@ func checkPlace(ctx context.Context, p Place, k *Key) (found bool, err error) {
 		return false, fmt.Errorf("%s: %w: by %s the backups are encrypted for %s, and the key is that of %s", p, ErrKey, placeFile, info.Recipient, k.recipient())
 	}
 	return true, nil
+}
+
+// hasManifests looks for manifests that fit the key, as far as their names show that. Errors: ErrKey, if there
+// are others.
+func hasManifests(ctx context.Context, p Place, k *Key) (found bool, err error) {
+	names, err := p.List(ctx, "")
+	other := false
+	for _, name := range names {
+		base := path.Base(name)
+		switch {
+		case !isID(path.Dir(name)):
+		case base == manifestFile+k.suffix():
+			found = true
+		case base == manifestFile || base == manifestFile+sealedSuffix:
+			other = true
+		}
+	}
+	if err == nil && !found && other {
+		err = fmt.Errorf("%s: %w: the backups there were made with another one, or without one", p, ErrKey)
+	}
+	return found, err
+}
+
+// describeLost writes placeFile again if it is lost.
+func describeLost(ctx context.Context, p Place, k *Key) error {
+	_, err := readAll(ctx, p, placeFile, maxSmall)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b, err := describePlace(k)
+	if err != nil {
+		return err
+	}
+	return p.Commit(ctx, placeFile, b)
 }
 
 // makePlace makes a place of what is empty.
@@ -255,6 +294,9 @@ func (m *Manifest) encode() ([]byte, error) {
 		return nil, err
 	}
 	b = b[:len(b)-1]
+	if int64(len(b)) > maxManifest-1024 {
+		return nil, fmt.Errorf("the manifest has %d bytes, and more than %d are not read", len(b), int64(maxManifest))
+	}
 	sum := sha256.Sum256(b)
 	return append(append(append(b, sumField...), hex.EncodeToString(sum[:])...), `"}`...), nil
 }
@@ -286,7 +328,7 @@ func readManifest(ctx context.Context, p Place, k *Key, id string) (*Manifest, e
 	fail := func(err error) (*Manifest, error) {
 		return nil, &ManifestError{id, name, p.String(), err}
 	}
-	b, err := readSealed(ctx, p, k, name)
+	b, err := readSealed(ctx, p, k, name, maxManifest)
 	if err != nil {
 		return fail(err)
 	}
@@ -308,5 +350,6 @@ func readManifest(ctx context.Context, p Place, k *Key, id string) (*Manifest, e
 // cleanName reports whether a name stays in the place: RUN/FILE, or RUN/keys/FILE.
 func cleanName(name string) bool {
 	run, file, ok := strings.Cut(name, "/")
-	return ok && isID(run) && file != "" && path.Clean(name) == name && !strings.Contains(name, `\`) && !strings.Contains(file, "..")
+	return ok && isID(run) && file != "" && path.Clean(name) == name && !strings.Contains(name, `\`) && !strings.Contains(file, "..") &&
+		!strings.ContainsFunc(name, unicode.IsControl) // it is shown
 }

@@ -48,19 +48,33 @@ func OpenPlace(address string) (Place, error) {
 	return &directory{path: dir, put: make(map[string]bool)}, nil
 }
 
-// readAll reads a small file.
-func readAll(ctx context.Context, p Place, name string) ([]byte, error) {
+// Whoever can write to a place can make its files as long as they like. What is read into memory has bounds:
+const (
+	maxSmall    = 1 << 20 // keys, and what a place and a run say of themselves: all have some hundred bytes
+	maxManifest = 4 << 30 // 12 million packs, which are 190 TiB
+)
+
+// readAll reads a file into memory. Errors: fs.ErrNotExist; ErrDamaged, if it is longer than limit.
+func readAll(ctx context.Context, p Place, name string, limit int64) ([]byte, error) {
 	r, err := p.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(r)
+	b, err := readLimited(r, limit)
 	return b, errors.Join(err, r.Close())
 }
 
-// readSealed reads a small file that the key has sealed. Errors: fs.ErrNotExist; ErrDamaged.
-func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, error) {
-	b, err := readAll(ctx, p, name)
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%w: it has more than %d bytes", ErrDamaged, limit)
+	}
+	return b, err
+}
+
+// readSealed reads a file that the key has sealed into memory. Errors: those of readAll.
+func readSealed(ctx context.Context, p Place, k *Key, name string, limit int64) ([]byte, error) {
+	b, err := readAll(ctx, p, name, limit)
 	if err != nil {
 		return nil, err
 	}

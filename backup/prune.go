@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// Keep says which backups stay. The newest of each store always does.
+// Keep says which backups stay. The newest of each store always does, and so does the newest that lacks
+// nothing.
 type Keep struct {
-	// Store is whose backups may be removed; "" is everybody's.
+	// Store is whose backups may be removed, and what is left of them; "" is everybody's.
 	Store  string
 	Last   int           // so many of the newest of each store
 	Within time.Duration // and those that are younger than this
@@ -26,8 +27,8 @@ type Pruned struct {
 }
 
 // abandoned is how old a run without a manifest must be before it is removed by another
-// store than its own: it may be under way.
-const abandoned = 7 * 24 * time.Hour
+// store than its own: it may be under way. 20 TB take 19 days at 100 Mbit/s.
+const abandoned = 30 * 24 * time.Hour
 
 // Prune removes the backups that need not stay, and the files that no backup needs. It stops
 // before it removes anything if one of the manifests cannot be read. It may be interrupted
@@ -38,11 +39,14 @@ func Prune(ctx context.Context, p Place, k *Key, keep Keep, now time.Time) (Prun
 	if err != nil {
 		return pruned, err
 	}
-	young := make(map[string]int) // backups of each store that were looked at
+	young := make(map[string]int)     // backups of each store that were looked at
+	hasWhole := make(map[string]bool) // stores of whose backups one lacked nothing
 	needed := make(map[string]bool)
 	for _, m := range slices.Backward(all) {
 		young[m.Store]++
-		if n := young[m.Store]; n == 1 || keep.Store != "" && m.Store != keep.Store || n <= keep.Last || keep.Within > 0 && now.Sub(m.Begun) < keep.Within {
+		n, newest := young[m.Store], !hasWhole[m.Store] && !m.Lacks()
+		hasWhole[m.Store] = hasWhole[m.Store] || newest
+		if newest || n == 1 || keep.Store != "" && m.Store != keep.Store || n <= keep.Last || keep.Within > 0 && now.Sub(m.Begun) < keep.Within {
 			whole, err := readManifest(ctx, p, k, m.ID)
 			if err != nil {
 				return pruned, err
@@ -69,7 +73,7 @@ func Prune(ctx context.Context, p Place, k *Key, keep Keep, now time.Time) (Prun
 	}
 	pruned.Files, err = removeUnneeded(ctx, p, names, needed, func(run string) bool {
 		begun, _ := beganAt(run)
-		return slices.Contains(pruned.Backups, run) || !underWay[run] || now.Sub(begun) > abandoned
+		return slices.Contains(pruned.Backups, run) || !underWay[run] || keep.Store == "" && now.Sub(begun) > abandoned
 	})
 	return pruned, err
 }
@@ -116,7 +120,7 @@ func (r *run) clear(ctx context.Context, needed map[string]bool) error {
 			continue
 		}
 		run := path.Dir(name)
-		b, err := readSealed(ctx, r.Place, r.Key, name)
+		b, err := readSealed(ctx, r.Place, r.Key, name, maxSmall)
 		var info begunInfo
 		if err == nil {
 			err = json.Unmarshal(b, &info)

@@ -13,6 +13,9 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // Target is what a backup is restored into. One goroutine calls it.
@@ -70,12 +73,14 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 	case id == "" && len(newest) > 1:
 		var choices []string
 		for _, m := range newest {
-			choices = append(choices, fmt.Sprintf("%s of %s", m.ID, m.Host))
+			choices = append(choices, m.ID+" of "+text.Printable(m.Host))
 		}
 		slices.Sort(choices)
 		return nil, fmt.Errorf("%s has backups of %d servers, so name the backup: %s", p, len(newest), strings.Join(choices, ", "))
 	case found != nil && (err == nil || id != ""):
 		return readManifest(ctx, p, k, found.ID)
+	case err != nil && found != nil:
+		return nil, hint.Add(err, "--backup "+found.ID+" names the newest that can be read")
 	case err != nil:
 		return nil, err
 	case id == "":
@@ -87,7 +92,7 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 // Restore writes the records and blocks of a backup into a target. A damaged list of records
 // is an error. A damaged pack is not: what of it has its hash is written, and what is missing
 // in the end is counted, and given to the target. A file that cannot be read is damage only while
-// the place itself can be read. It may be interrupted, and be called again with the same target.
+// the place itself can be read, and has the backup. It may be interrupted, and be called again with the same target.
 func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progress func(Progress)) (Restored, error) {
 	done := Restored{Backup: m.ID, LostRecords: m.DamagedRecords}
 	if progress == nil {
@@ -145,7 +150,12 @@ func restoreRecords(ctx context.Context, p Place, k *Key, m *Manifest, t Target)
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("records: %w", err)
+		err = fmt.Errorf("records: %w", err)
+		ours := errors.Is(err, ErrDamaged) || errors.Is(err, errList) || errors.Is(err, fs.ErrNotExist)
+		if ours && placeError(ctx, p, k, err) == nil {
+			err = hint.Add(err, "an older backup may be whole: `holdfast backup ls` lists them, and --backup names one")
+		}
+		return err
 	}
 	return t.RecordsDone(ctx)
 }
@@ -159,6 +169,9 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	if openErr != nil {
 		if err := placeError(ctx, p, k, openErr); err != nil {
 			return err
+		}
+		if _, err := readManifest(ctx, p, k, done.Backup); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: this one was removed while it was restored", ErrNoPlace)
 		}
 		damaged(openErr)
 		return nil
@@ -310,7 +323,7 @@ func Keys(ctx context.Context, p Place, k *Key, m *Manifest) (map[string][]byte,
 		if err != nil {
 			return nil, err
 		}
-		b, err := io.ReadAll(o)
+		b, err := readLimited(o, maxSmall)
 		if e := o.check(); e != nil {
 			err = e
 		}
@@ -324,13 +337,22 @@ func Keys(ctx context.Context, p Place, k *Key, m *Manifest) (map[string][]byte,
 }
 
 // RestoreDenylists calls write with each denylist of a backup, in their order, with the path at
-// which it was. write reads r to its end.
-func RestoreDenylists(ctx context.Context, p Place, k *Key, m *Manifest, write func(path string, r io.Reader) error) error {
+// which it was. write reads r to its end. A list that is damaged or missing is left out, and is a fault:
+// it does not keep the rest of a backup from being restored.
+func RestoreDenylists(ctx context.Context, p Place, k *Key, m *Manifest, write func(path string, r io.Reader) error) (faults []Fault, err error) {
 	for _, d := range m.Denylists {
-		err := readList(ctx, p, k, d.File, func(l listReader) error { return write(d.Path, l.r) })
+		err := checkSum(ctx, p, k, d.File)
 		if err != nil {
-			return fmt.Errorf("denylist %s, %s: %w", d.Path, d.Name, err)
+			if err := placeError(ctx, p, k, err); err != nil {
+				return faults, fmt.Errorf("denylist %s, %s: %w", d.Path, d.Name, err)
+			}
+			faults = append(faults, Fault{d.Name, fmt.Sprintf("denylist %s is not restored: %v", d.Path, missing(err)), []string{m.ID}})
+			continue
+		}
+		err = readList(ctx, p, k, d.File, func(l listReader) error { return write(d.Path, l.r) })
+		if err != nil {
+			return faults, fmt.Errorf("denylist %s, %s: %w", d.Path, d.Name, err)
 		}
 	}
-	return nil
+	return faults, nil
 }

@@ -63,8 +63,11 @@ type Config struct {
 	// Denylists are the paths of the lists of unwanted content, in their order. One that is
 	// gone is left out.
 	Denylists []string
-	Logger    *slog.Logger
-	Now       func() time.Time
+	// Again says that the place had backups. If it has none any more, Run fails with ErrNoPlace, and does
+	// not begin anew: a disk may not be mounted.
+	Again  bool
+	Logger *slog.Logger
+	Now    func() time.Time
 	// Room fails if there is no room to write so many bytes to the place, and TempRoom, to Temp. Nil
 	// never does.
 	Room     func(size int64) error
@@ -85,7 +88,7 @@ const maxDamagedNamed = 1000
 
 // Run makes a backup. Only what no backup of the same place has is written. One runs at a
 // time for a store. When it fails it has changed nothing that counts, and removes what it
-// wrote; what a crash leaves the next run removes. Errors: ErrKey; the snapshot's; the place's.
+// wrote; what a crash leaves the next run removes. Errors: ErrKey; ErrNoPlace; the snapshot's; the place's.
 func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
 	r := &run{Config: cfg, m: &Manifest{
 		Format: manifestFormat, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
@@ -205,9 +208,18 @@ func (r *run) allThere(ctx context.Context) error {
 		return err
 	}
 	for _, f := range r.m.files() {
-		if !there[f.Name] {
+		if there[f.Name] {
+			continue
+		}
+		// Some buckets list late what they have.
+		file, err := r.Place.Get(ctx, f.Name)
+		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s was removed while the backup was made", f.Name)
 		}
+		if err != nil {
+			return err
+		}
+		_ = file.Close() // it was only looked for
 	}
 	return nil
 }
@@ -229,6 +241,9 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !found && r.Again {
+		return fmt.Errorf("%w any more", ErrNoPlace)
+	}
 	if !found {
 		if err := makePlace(ctx, r.Place, r.Key); err != nil {
 			return err
@@ -248,7 +263,7 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	if err != nil {
 		r.Logger.Warn("a backup at the same place cannot be read, and is not gone on from", "place", r.Place.String(), "err", err)
-	} else if err := r.clear(ctx, needed); err != nil {
+	} else if err := errors.Join(describeLost(ctx, r.Place, r.Key), r.clear(ctx, needed)); err != nil {
 		return err
 	}
 	r.m.ID = newID(r.Now(), newest)

@@ -1,7 +1,11 @@
 package backup_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -72,11 +78,15 @@ func TestDenylists(t *testing.T) {
 		return m
 	}
 	read := func(m *backup.Manifest) (got []string) {
-		must(t, backup.RestoreDenylists(t.Context(), p, nil, m, func(path string, r io.Reader) error {
+		faults, err := backup.RestoreDenylists(t.Context(), p, nil, m, func(path string, r io.Reader) error {
 			b, err := io.ReadAll(r)
 			got = append(got, filepath.Base(path)+": "+string(b))
 			return err
-		}))
+		})
+		must(t, err)
+		if len(faults) > 0 {
+			t.Errorf("faults %v", faults)
+		}
 		return got
 	}
 	first := make()
@@ -230,5 +240,29 @@ func TestFirstForm(t *testing.T) {
 			t.Errorf("restored %+v", done)
 		}
 		open(t, to).verify(t)
+	}
+}
+
+// A list that takes more memory to read than any that was written is refused.
+func TestListWithALargeWindow(t *testing.T) {
+	o, p, dir, _, _ := filled(t, 1)
+	cfg := config(t, p, nil)
+	cfg.Denylists = []string{filepath.Join(t.TempDir(), "x.deny")}
+	must(t, os.WriteFile(cfg.Denylists[0], []byte("/ipfs/one\n"), 0o600))
+	m, err := backup.Run(t.Context(), cfg, o.take(t))
+	must(t, err)
+	var list bytes.Buffer
+	z, err := zstd.NewWriter(&list, zstd.WithWindowSize(16<<20))
+	must(t, err)
+	_, err = z.Write(make([]byte, 17<<20))
+	must(t, errors.Join(err, z.Close()))
+	must(t, os.WriteFile(filepath.Join(dir, m.Denylists[0].Name), list.Bytes(), 0o600))
+	m.Denylists[0].Size, m.Denylists[0].SHA256 = int64(list.Len()), fmt.Sprintf("%x", sha256.Sum256(list.Bytes()))
+	_, err = backup.RestoreDenylists(t.Context(), p, nil, m, func(_ string, r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
+	if !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		t.Errorf("it was read: %v", err)
 	}
 }

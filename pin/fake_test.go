@@ -348,7 +348,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		n.kept[j.Attempt] = j.DAG
 		n.had[j.Attempt] = max(n.had[j.Attempt], got)
 		n.mu.Unlock()
-		j.Progress.Advance(100, received)
+		j.Progress.Advance(int(cmp.Or(c.size, 100)), received)
 	}
 }
 

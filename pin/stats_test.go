@@ -72,3 +72,21 @@ func TestClaims(t *testing.T) {
 		}
 	})
 }
+
+// A root may claim what never comes. It counts as far as something has come.
+func TestClaimsThatAreNotBelieved(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		const much, first, lie = 20 << 20, 64 << 20, 1 << 60
+		r.net.set(dag(1), content{blocks: 20, serve: 1, claims: lie})
+		r.net.set(dag(2), content{blocks: 20, serve: 2, size: much, claims: lie})
+		r.net.set(dag(3), content{blocks: 20, serve: 2, size: much, claims: 100 << 20})
+		for n := range 4 {
+			r.add(alice, n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got, want := r.Claims(), uint64(first+8*2*much+(100<<20-2*much)); got != want {
+			t.Errorf("claimed are %d, want %d", got, want)
+		}
+	})
+}

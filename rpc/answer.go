@@ -45,8 +45,9 @@ func newWriter(c echo.Context, trailer bool) *writer {
 // Write sends bytes, in pieces that each have their own time. The deadline that the server
 // set for the whole answer ends here.
 func (w *writer) Write(p []byte) (n int, err error) {
+	defer w.pause()
 	for n < len(p) {
-		_ = w.conn.SetWriteDeadline(time.Now().Add(stallTimeout)) // there is none in a test without a connection
+		w.limit()
 		m, err := w.c.Response().Write(p[n:min(len(p), n+writePiece)])
 		if n += m; err != nil {
 			return n, err
@@ -56,9 +57,20 @@ func (w *writer) Write(p []byte) (n int, err error) {
 }
 
 func (w *writer) flush() {
+	defer w.pause()
+	w.limit()
 	w.flushed = time.Now()
 	_ = w.conn.Flush() // an error is the connection's, and the next write has it too
 }
+
+// limit begins the time in which the client must take something.
+func (w *writer) limit() {
+	_ = w.conn.SetWriteDeadline(time.Now().Add(stallTimeout)) // there is none in a test without a connection
+}
+
+// pause ends it, as nothing is sent for now: a deadline that passes ends a stream of HTTP/2, whatever
+// the client does.
+func (w *writer) pause() { _ = w.conn.SetWriteDeadline(time.Time{}) }
 
 // begin sends the header of a stream. form is headerStream or headerChunked.
 func (w *writer) begin(form, contentType string) {

@@ -19,10 +19,9 @@ import (
 
 const (
 	// readLeast must come of a body within readStall of waiting for it: 1 KiB a second, slower
-	// than any modem. The deadline is moved on every readCheck.
+	// than any modem.
 	readLeast  = 64 << 10
 	readStall  = time.Minute
-	readCheck  = time.Second
 	bodyBuffer = 256 << 10
 	// What a client still sends when its command has failed is thrown away for drainTime, up
 	// to drainBytes: many clients read the answer only then.
@@ -38,7 +37,6 @@ type body struct {
 	call   context.Context
 	mu     sync.Mutex    // held while the deadline is set
 	over   bool          // the end of the call is none of the body any more
-	moved  time.Time     // when the deadline was last moved on
 	came   int           // bytes, since waited is counted
 	waited time.Duration // for the client
 }
@@ -61,7 +59,8 @@ func (b *body) endWith(call context.Context) (stop func()) {
 	}
 }
 
-// wait sets the deadline of the next read, unless the call is over.
+// wait sets the deadline of the next read, unless the call is over. The zero time is that there is none:
+// in HTTP/2 one that passes ends the body, also while nobody reads it.
 func (b *body) wait(until time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,16 +82,14 @@ func (b *body) all() {
 
 func (b *body) Read(p []byte) (int, error) {
 	start := time.Now()
-	if start.Sub(b.moved) >= readCheck {
-		b.moved = start
-		if err := b.wait(start.Add(readStall - b.waited)); err != nil {
-			return 0, err
-		}
+	if err := b.wait(start.Add(readStall - b.waited)); err != nil {
+		return 0, err
 	}
 	n, err := b.r.Read(p)
+	_ = b.wait(time.Time{}) // it fails if the call is over, which the next read tells
 	b.waited += time.Since(start)
 	if b.came += n; b.came >= readLeast {
-		b.came, b.waited, b.moved = 0, 0, time.Time{}
+		b.came, b.waited = 0, 0
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -116,6 +113,10 @@ func (q *call) files(arg string) (files.Directory, error) {
 	_ = q.out.conn.EnableFullDuplex() // it fails only for what can do that anyway, or in a test
 	sent := &body{r: r.Body, conn: q.out.conn}
 	q.stop = sent.endWith(q.ctx)
+	// The time that the server gives a whole request ends here: it may be long until the first read.
+	if err := sent.wait(time.Time{}); err != nil {
+		return nil, err
+	}
 	r.Body = sent
 	media, given, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEMultipartForm {
@@ -125,12 +126,12 @@ func (q *call) files(arg string) (files.Directory, error) {
 		return nil, refuse("the body cannot be read: %v", http.ErrMissingBoundary)
 	}
 	// The parser reads 4 KiB at a time.
-	parts := multipart.NewReader(bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer), given["boundary"])
-	d, err := files.NewFileFromPartReader(parts, media)
+	between := &betweenFiles{r: bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer)}
+	d, err := files.NewFileFromPartReader(multipart.NewReader(between, given["boundary"]), media)
 	if err != nil {
 		return nil, refuse("the body cannot be read: %v", err)
 	}
-	return d, nil
+	return between.of(d), nil
 }
 
 // drained throws away what is left of a body when the answer is written, which is sent first.

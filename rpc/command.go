@@ -171,6 +171,7 @@ type api struct {
 	ways     ways
 	local    *Local // nil: this is the door of accounts
 	runs     *runs
+	makes    *makes
 	searches *searches
 
 	mu   sync.Mutex
@@ -179,7 +180,7 @@ type api struct {
 
 func newAPI(cfg Config, w ways) *api {
 	return &api{
-		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), searches: newSearches(),
+		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), makes: newMakes(), searches: newSearches(),
 		busy: map[callers]int{},
 	}
 }
@@ -277,6 +278,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	defer func() { q.stop() }() // before the context ends
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
-	_ = q.out.conn.SetWriteDeadline(time.Time{})
+	q.out.pause()
+	defer q.out.limit() // for what the server sends at the end
 	return q.blame(ctx, cmd.run(q))
 }

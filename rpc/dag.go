@@ -15,6 +15,7 @@ import (
 	code "github.com/multiformats/go-multicodec"
 
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 const typeCAR = "application/vnd.ipld.car"
@@ -124,8 +125,14 @@ func dagStat(q *call) error {
 		}
 		stats := &dagStats{Cid: q.cids.Encode(f.cid)}
 		sum.DagStats = append(sum.DagStats, stats)
-		if len(q.args) == 1 && f.pin != nil && f.pin.Totals.Blocks > 0 {
-			stats.NumBlocks, stats.Size = f.pin.Totals.Blocks, f.pin.Totals.Bytes
+		owned := f.pin
+		if q.local != nil { // where reading asks for no pin
+			if owned, err = q.pinOf(pin.DAGOf(f.cid)); err != nil {
+				return err
+			}
+		}
+		if len(q.args) == 1 && owned != nil && owned.Totals.Blocks > 0 {
+			stats.NumBlocks, stats.Size = owned.Totals.Blocks, owned.Totals.Bytes
 			sum.UniqueBlocks, sum.TotalSize, sum.redundant = stats.NumBlocks, stats.Size, stats.Size
 			break
 		}

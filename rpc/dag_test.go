@@ -205,3 +205,14 @@ func TestRefs(t *testing.T) {
 	}
 	w.refused("alice", "refs", arg(root.Cid())+"&edges=true&format=x", http.StatusBadRequest, "format argument with edges")
 }
+
+// A name may be as long as a block, and a format may have it again and again.
+func TestRefsOfLongNames(t *testing.T) {
+	w := newWorld(t)
+	root := w.dir(entry{strings.Repeat("x", 1<<20), w.file([]byte("x"))})
+	w.pin("alice", root.Cid(), pin.Pinned)
+	if got := w.good("alice", "refs", arg(root.Cid())+"&format=%3Clinkname%3E-%3Clinkname%3E"); len(got) < 2<<20 {
+		t.Errorf("a name that is listed twice is in %d bytes", len(got))
+	}
+	w.refused("alice", "refs", arg(root.Cid())+"&format="+strings.Repeat("%3Clinkname%3E", 100), http.StatusBadRequest, "is too long to be listed 100 times in a line")
+}

@@ -91,7 +91,8 @@
 //     not its fault, 400 is answered here, and 401, 403, 409, 429, 451, 503 and 507 for what
 //     these mean in the Pinning Services API.
 //   - Names (/ipns/) are not resolved.
-//   - Large answers are bounded: [maxEntries], [maxTexts], [maxSeen].
+//   - Large answers are bounded: [maxEntries], [maxTexts], [maxSeen], [maxTarPath]. So is what
+//     reading one takes in memory: [maxHeld], [maxOpen].
 //   - dag/stat of one pinned root answers what the account is charged for it, at once. That
 //     counts no identity CIDs, which Kubo counts as blocks.
 //

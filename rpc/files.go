@@ -17,7 +17,7 @@ func (q *call) file(arg string) (files.Node, found, error) {
 	if err != nil {
 		return nil, f, err
 	}
-	file, err := unixfile.NewUnixfsFile(q.ctx, q.dag, nd)
+	file, err := unixfile.NewUnixfsFile(q.ctx, &openNodes{DAGService: q.dag, max: maxOpen}, nd)
 	return file, f, content(err)
 }
 
@@ -150,7 +150,7 @@ func writeTar(w io.Writer, node files.Node, name string, archive bool) error {
 	if !archive { // it is how files travel, and keeps the nanoseconds of their times
 		t.SetFormat(tar.FormatPAX)
 	}
-	if err := t.WriteFile(confined(node), name); err != nil {
+	if err := t.WriteFile(confined(node, len(name)), name); err != nil {
 		return err
 	}
 	return t.Close()

@@ -16,6 +16,7 @@ import (
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
 	uio "github.com/ipfs/boxo/ipld/unixfs/io"
+	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -150,6 +151,21 @@ func TestGetStaysInItsDirectory(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A path in an archive has a limit, as each directory on it is open until all below it is read.
+func TestGetOfALongPath(t *testing.T) {
+	w := newWorld(t)
+	nested := func(levels int) cid.Cid {
+		top := w.dir(entry{"f", w.file([]byte("x"))})
+		for range levels {
+			top = w.dir(entry{strings.Repeat("d", 999), top})
+		}
+		w.pin("alice", top.Cid(), pin.Pinned)
+		return top.Cid()
+	}
+	w.good("alice", "get", arg(nested(8)))
+	w.refused("alice", "get", arg(nested(9)), http.StatusBadRequest, "which cannot be unpacked: use dag/export instead")
 }
 
 func TestLs(t *testing.T) {

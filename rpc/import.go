@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"errors"
+	"io"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
@@ -95,6 +96,10 @@ func (q *call) importAll(cars files.Directory, u Upload) (roots []cid.Cid, stats
 		in, err := upload.ImportCAR(q.ctx, u, f, q.values.is("allow-big-block", false))
 		if err != nil {
 			return nil, stats, err
+		}
+		// The index of a CARv2 is left, which may be large.
+		if _, err := io.Copy(io.Discard, f); err != nil {
+			return nil, stats, &upload.ReadError{Err: err}
 		}
 		stats.BlockCount += in.Blocks
 		stats.BlockBytesCount += in.Bytes

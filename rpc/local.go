@@ -127,13 +127,21 @@ func (l *Local) Run(ctx context.Context) {
 
 // endPutOff ends a request that is not done. One that became pinned meanwhile stays, also while
 // damage in it is being mended: the client finds it when it comes again. Other requests of the
-// account for the same CID stay too.
+// account for the same CID stay too. So does one whose CID a call pins again.
 func (l *Local) endPutOff(ctx context.Context, one aPin) error {
+	ended, ok := l.off.begin(one, time.Now())
+	if !ok {
+		return nil
+	}
+	defer ended()
 	v, err := l.cfg.Pins.Get(ctx, one.account, one.id)
 	if err == nil && !v.Status.Done() {
 		var repairing bool
 		if repairing, err = l.cfg.Pins.Repairing(ctx, v.DAG()); err == nil && !repairing {
-			err = l.cfg.Pins.UnpinRequest(ctx, one.account, one.id)
+			if err = l.cfg.Pins.UnpinRequest(ctx, one.account, one.id); err == nil {
+				l.api.log.Info("a pin is ended that its client gave up on and did not ask for again",
+					"cid", one.root, "requestid", one.id, "account", one.account, "after", putOffFor)
+			}
 		}
 	}
 	if errors.Is(err, pin.ErrNotFound) {

@@ -162,9 +162,14 @@ func (q *call) followed(v pin.View, changed <-chan struct{}, stall time.Duration
 		}
 		next, err := q.Pins.Get(q.ctx, q.account, v.ID)
 		if errors.Is(err, pin.ErrNotFound) {
-			v.Status = pin.Failed // there is nothing to put off
-			return v, cannot("pin: the request was removed or replaced meanwhile")
-		} else if err != nil {
+			if next, err = q.replacing(v); errors.Is(err, errRemoved) {
+				v.Status = pin.Failed // there is nothing to put off
+			} else if err == nil {
+				leave(pin.Failed)
+				leave = q.local.off.follow(aPin{q.account, next.Root, next.ID})
+			}
+		}
+		if err != nil {
 			return v, err
 		}
 		switch v = next; v.Status {
@@ -256,6 +261,11 @@ func (q *call) pinAs(w written, name string, named bool, stall time.Duration, te
 			return v, cannot("pin: %s already pinned recursively", w.cid)
 		}
 	}
+	leave, err := q.pinning(w.root())
+	if err != nil {
+		return v, err
+	}
+	defer leave()
 	// Before the request is made, so that nothing has to be read again until there is a change.
 	changed, end := q.local.cfg.Pins.Changed(pin.DAGOf(w.root()))
 	defer end()
@@ -267,6 +277,15 @@ func (q *call) pinAs(w written, name string, named bool, stall time.Duration, te
 	}
 	_, err = q.unpinAs(written{w.cid, direct})
 	return v, err
+}
+
+// pinning says that the call pins a CID, until leave is called: a request for it that was put off is not
+// ended meanwhile. At the door of accounts none is put off.
+func (q *call) pinning(root cid.Cid) (leave func(), err error) {
+	if q.local == nil {
+		return func() {}, nil
+	}
+	return q.local.off.pins(q.ctx, ofPin{q.account, root})
 }
 
 // unpinAs removes a pin, and reports whether there was one. What it held lingers.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -276,7 +277,7 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 		w.local.off.mu.Lock()
 		defer w.local.off.mu.Unlock()
 		_, ok := w.local.off.until[one]
-		return ok
+		return ok && len(w.local.off.calls) == 0
 	})
 	if got := w.requests(me); len(got) != 1 {
 		t.Errorf("the account has %q", got)
@@ -307,4 +308,77 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	if len(w.lingers) != 1 || w.lingers[0] != id || len(w.requests(me)) != 1 || w.pins[me][0].ID == id {
 		t.Errorf("of %s, %v lingers and %q is left", id, w.lingers, w.requests(me))
 	}
+	if n := strings.Count(w.lines.String(), "its client gave up on"); n != 1 {
+		t.Errorf("that it was ended is logged %d times: %s", n, w.lines)
+	}
+}
+
+// A pin that was put off is ended, or a call that comes again goes on with it. It is never ended under
+// the call, which would then be told of a failure.
+func TestLocalPutOffAndACallThatComesAgain(t *testing.T) {
+	for _, command := range []string{"pin/add", "add"} {
+		w := newLocalWorld(t)
+		c := w.rootOf("x")
+		w.pin(me, c, pin.Queued)
+		one := aPin{me, c, w.pins[me][0].ID}
+		w.local.off.follow(one)(pin.Queued)
+		if all := w.local.off.due(farAway); len(all) != 1 {
+			t.Fatalf("%v is due", all)
+		}
+		w.onAddOnce = func() {
+			if err := w.local.endPutOff(t.Context(), one); err != nil {
+				t.Error(err)
+			}
+			w.set(becomes(pin.Pinned, ""))
+			w.change <- struct{}{}
+		}
+		var a answer
+		if command == "add" {
+			a = w.sendParts(me, "add", "", part{name: "f", kind: aFile, content: "x"})
+		} else {
+			a = w.ask("", "pin/add", arg(c))
+		}
+		if a.status != http.StatusOK || len(w.lingers) != 0 {
+			t.Errorf("%s is answered %d %s, and %v lingers", command, a.status, a.body, w.lingers)
+		}
+		// Unless the call followed it, it is looked at again.
+		if all := w.local.off.due(farAway); len(all) > 0 != (command == "add") {
+			t.Errorf("after %s, %v is due", command, all)
+		}
+	}
+}
+
+func TestPutOffIsEndedBeforeACallPins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, one := newPutOff(), aPin{me, cid.NewCidV1(cid.Raw, []byte{0, 1, 'x'}), "1"}
+		ended, ok := p.begin(one, time.Now())
+		if !ok {
+			t.Fatal("it cannot be ended, and nobody wants it")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var goes, gaveUp bool
+		go func() {
+			leave, err := p.pins(t.Context(), one.of())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			goes = true
+			leave()
+		}()
+		go func() {
+			_, err := p.pins(ctx, one.of())
+			gaveUp = errors.Is(err, context.Canceled)
+		}()
+		cancel()
+		synctest.Wait()
+		if goes || !gaveUp {
+			t.Errorf("while it is ended, a call goes on: %v; one gave up: %v", goes, gaveUp)
+		}
+		ended()
+		synctest.Wait()
+		if !goes || len(p.calls) != 0 || len(p.ending) != 0 {
+			t.Errorf("the call goes on: %v, and there are %v and %v", goes, p.calls, p.ending)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -24,15 +25,73 @@ type aPin struct {
 	id      string // of the request
 }
 
+// ofPin is the CID that a request is for, as it is written.
+type ofPin struct {
+	account string
+	root    cid.Cid
+}
+
+func (one aPin) of() ofPin { return ofPin{one.account, one.root} }
+
 // putOff are the requests that calls wait for, and those that no call waits for any more.
 type putOff struct {
 	mu      sync.Mutex
-	waiting map[aPin]int // calls
+	calls   map[ofPin]int           // that pin a CID, by whichever request there is
+	ending  map[ofPin]chan struct{} // closed when the request is ended
+	waiting map[aPin]int            // calls
 	until   map[aPin]time.Time
 }
 
 func newPutOff() *putOff {
-	return &putOff{waiting: map[aPin]int{}, until: map[aPin]time.Time{}}
+	return &putOff{calls: map[ofPin]int{}, ending: map[ofPin]chan struct{}{}, waiting: map[aPin]int{}, until: map[aPin]time.Time{}}
+}
+
+// pins says that a call pins a CID, until leave is called: the request that it finds is not ended
+// meanwhile. It waits while one is being ended, which the call would find and then miss. Errors: ctx's.
+func (p *putOff) pins(ctx context.Context, of ofPin) (leave func(), err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ending := p.ending[of]; ending != nil; ending = p.ending[of] {
+		p.mu.Unlock()
+		select {
+		case <-ending:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	p.calls[of]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.calls[of]--; p.calls[of] == 0 {
+			delete(p.calls, of)
+		}
+	}, nil
+}
+
+// begin says that a request that was due is being ended, until ended is called. ok is false if a call
+// pins its CID: then it is due again at the next tick, unless the call waits for it.
+func (p *putOff) begin(one aPin, now time.Time) (ended func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := one.of()
+	if p.calls[of] > 0 {
+		if p.waiting[one] == 0 {
+			p.until[one] = now
+		}
+		return nil, false
+	}
+	done := make(chan struct{})
+	p.ending[of] = done
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.ending, of)
+		close(done)
+	}, true
 }
 
 // follow says that a call waits for a request, until leave is called: with what the request is

@@ -42,6 +42,8 @@ type localWorld struct {
 	dialled  []peer.AddrInfo
 	noDial   error
 	nobody   bool // the account was removed
+	// onAddOnce is called when AddOnce has found a request, and forgotten.
+	onAddOnce func()
 }
 
 func newLocalWorld(t *testing.T) *localWorld {
@@ -113,6 +115,10 @@ func (w *localWorld) ByCID(_ context.Context, account string, c cid.Cid) (pin.Vi
 
 func (w *localWorld) AddOnce(ctx context.Context, account string, s pin.Spec) (pin.View, bool, error) {
 	if v, err := w.ByCID(ctx, account, s.Root); err == nil {
+		if on := w.onAddOnce; on != nil {
+			w.onAddOnce = nil
+			on()
+		}
 		return v, false, nil
 	}
 	v, err := w.Add(ctx, account, s)
@@ -318,6 +324,12 @@ func TestLocalServer(t *testing.T) {
 	// It reads what is served, whoever has pinned it.
 	if got := w.good("", "cat", arg(file.Cid())); !bytes.Equal(got, numbered(2500)) {
 		t.Errorf("it reads %.100q", got)
+	}
+	// What a pin has is known, and need not be counted: that has a limit.
+	w.pin(me, root.Cid(), pin.Pinned)
+	w.pins[me][0].Totals = pin.Totals{Blocks: maxSeen + 1, Bytes: 1 << 40}
+	if got := string(w.good("", "dag/stat", arg(root.Cid())+"&progress=false")); !strings.Contains(got, fmt.Sprintf(`"NumBlocks":%d`, maxSeen+1)) {
+		t.Errorf("dag/stat of a pin answers %s", got)
 	}
 	w.refused("", "nothing", "", http.StatusNotFound, "no such command")
 	w.nobody = true

@@ -199,24 +199,24 @@ func TestEachPieceHasItsTime(t *testing.T) {
 	if _, err := newWriter(c, true).Write(make([]byte, 3*writePiece+1)); err != nil {
 		t.Fatal(err)
 	}
-	if len(d.sizes) != 4 || len(d.until) != 4 || d.sizes[0] != writePiece || d.sizes[3] != 1 {
-		t.Fatalf("pieces of %v were written, with %d deadlines", d.sizes, len(d.until))
+	if len(d.sizes) != 4 || len(d.until) != 5 || d.sizes[0] != writePiece || d.sizes[3] != 1 || !d.until[4].IsZero() {
+		t.Fatalf("pieces of %v were written, with the deadlines %v", d.sizes, d.until)
 	}
-	for _, until := range d.until {
+	for _, until := range d.until[:4] {
 		if until.Before(before.Add(stallTimeout)) || until.After(time.Now().Add(stallTimeout)) {
 			t.Errorf("a piece has time until %v", until)
 		}
 	}
 }
 
-// Before the first piece there is no deadline: a pin may take hours.
+// Before and behind each piece there is no deadline: a pin may take hours. The end has one.
 func TestWaitingHasNoDeadline(t *testing.T) {
 	w := newWorld(t)
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequest(http.MethodPost, "/api/v0/version", nil)
 	r.Header.Set("Authorization", "Bearer alice")
 	w.server.Config.Handler.ServeHTTP(d, r)
-	if d.Code != http.StatusOK || len(d.until) != 2 || !d.until[0].IsZero() || d.until[1].IsZero() {
+	if d.Code != http.StatusOK || len(d.until) != 4 || !d.until[0].IsZero() || d.until[1].IsZero() || !d.until[2].IsZero() || d.until[3].IsZero() {
 		t.Errorf("it is answered %d, with the deadlines %v", d.Code, d.until)
 	}
 }

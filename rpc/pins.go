@@ -120,8 +120,13 @@ func canPin(c cid.Cid) error {
 }
 
 // requestFor finds the account's request for a DAG, or makes one. One that has another name, or
-// failed, is replaced.
+// failed, is replaced. Of calls at the same time one makes it.
 func (q *call) requestFor(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
+	done, err := q.makes.hold(q.ctx, q.account, pin.DAGOf(c))
+	if err != nil {
+		return v, false, err
+	}
+	defer done()
 	return untilFound(func() (pin.View, bool, error) { return q.findOrMake(c, name, named) })
 }
 
@@ -181,8 +186,9 @@ func (q *call) pinned(v pin.View, progress func(blocks, bytes uint64) error) (pi
 		}
 		next, err := q.Pins.Get(q.ctx, q.account, v.ID)
 		if errors.Is(err, pin.ErrNotFound) {
-			return v, cannot("pin: the request was removed or replaced meanwhile")
-		} else if err != nil {
+			next, err = q.replacing(v)
+		}
+		if err != nil {
 			return v, err
 		}
 		if v = next; v.Status.Done() || look < tellProgress {
@@ -194,6 +200,32 @@ func (q *call) pinned(v pin.View, progress func(blocks, bytes uint64) error) (pi
 			return v, err
 		}
 	}
+}
+
+// errRemoved: what a call waits for is gone.
+var errRemoved = cannot("pin: the request was removed meanwhile")
+
+// replacing gives the request that is there in the place of one that is gone: another call may have given
+// it another name, or have tried again. Errors: errRemoved.
+func (q *call) replacing(v pin.View) (pin.View, error) {
+	if q.local != nil {
+		other, err := q.requestAs(writtenOf(v.Request))
+		switch {
+		case err != nil:
+			return v, err
+		case other == nil:
+			return v, errRemoved
+		}
+		return *other, nil
+	}
+	page, err := q.Pins.List(q.ctx, q.account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{v.DAG()}, Limit: 1})
+	switch {
+	case err != nil:
+		return v, err
+	case len(page.Views) == 0:
+		return v, errRemoved
+	}
+	return page.Views[0], nil
 }
 
 // pinRm removes every request that the account has for a CID, whatever its status and name.

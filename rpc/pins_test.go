@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
+	"github.com/labstack/echo/v4"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -177,6 +182,76 @@ func TestPinAddBesideAnother(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A call that waits for a request goes on with the one that another call puts in its place.
+func TestWaitingForWhatIsReplaced(t *testing.T) {
+	for _, command := range []string{"pin/add", "add", "local pin/add", "local add"} {
+		who, w := "alice", newWorld(t)
+		var l *localWorld
+		name, local := strings.CutPrefix(command, "local ")
+		if local {
+			l = newLocalWorld(t)
+			who, w = me, l.world
+		}
+		c := w.rootOf("x")
+		answered := make(chan answer, 1)
+		go func() {
+			if name == "add" {
+				answered <- w.sendParts(who, "add", "pin-name=ours", part{name: "f", kind: aFile, content: "x"})
+				return
+			}
+			answered <- w.ask(who, "pin/add", arg(c)+"&name=ours")
+		}()
+		await(t, func() bool { return len(w.requests(who)) == 1 })
+		w.mu.Lock()
+		id := w.pins[who][0].ID
+		w.mu.Unlock()
+		if _, err := w.Replace(t.Context(), who, id, pin.Spec{CID: c.String(), Root: c, Name: "theirs"}); err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.onGet = becomes(pin.Pinned, "")
+		w.mu.Unlock()
+		if l != nil {
+			l.change <- struct{}{}
+		}
+		if a := <-answered; a.status != http.StatusOK || !strings.Contains(string(a.body), c.String()) {
+			t.Errorf("%s is answered %d %s", command, a.status, a.body)
+		}
+		if got := w.requests(who); !slices.Equal(got, []string{"theirs pinned"}) {
+			t.Errorf("after %s the account has %q", command, got)
+		}
+	}
+}
+
+// Calls for the same DAG at the same time make one request.
+func TestPinAddTwiceAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.pinAll()
+	root := w.dir().Cid()
+	synctest.Test(t, func(t *testing.T) {
+		w.onAdd = func() { time.Sleep(time.Second) }
+		e := echo.New()
+		if err := Register(e.Group("/api/v0"), w.config()); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, c := range []cid.Cid{root, root, cid.NewCidV0(root.Hash())} {
+			all.Go(func() {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v0/pin/add?"+arg(c), nil)
+				r.Header.Set("Authorization", "Bearer alice")
+				rec := httptest.NewRecorder()
+				if e.ServeHTTP(rec, r); rec.Code != http.StatusOK {
+					t.Errorf("pin/add is answered %d %s", rec.Code, rec.Body)
+				}
+			})
+		}
+		all.Wait()
+	})
+	if got := w.requests("alice"); len(got) != 1 {
+		t.Errorf("the account has %q", got)
 	}
 }
 

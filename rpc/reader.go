@@ -127,11 +127,16 @@ func (d readOnly) Get(ctx context.Context, c cid.Cid) (nd ipld.Node, err error) 
 }
 
 func (d readOnly) GetMany(ctx context.Context, cids []cid.Cid) <-chan *ipld.NodeOption {
+	return getEach(ctx, cids, d.Get)
+}
+
+// getEach gets one node after the other.
+func getEach(ctx context.Context, cids []cid.Cid, get func(context.Context, cid.Cid) (ipld.Node, error)) <-chan *ipld.NodeOption {
 	found := make(chan *ipld.NodeOption)
 	go func() {
 		defer close(found)
 		for _, c := range cids {
-			nd, err := d.Get(ctx, c)
+			nd, err := get(ctx, c)
 			select {
 			case found <- &ipld.NodeOption{Node: nd, Err: err}:
 			case <-ctx.Done():

@@ -9,6 +9,10 @@ import (
 
 type ref struct{ Ref, Err string }
 
+// linkName stands for the name of a link in a format. A format may have it hundreds of times, and a name
+// may be as long as a block: so what all of them have in a line is bounded by one of the longest.
+const linkName = "<linkname>"
+
 // refs lists what blocks link to.
 func refs(q *call) error {
 	format, given := q.values["format"]
@@ -21,6 +25,7 @@ func refs(q *call) error {
 		}
 		format = "<src> -> <dst>"
 	}
+	named := strings.Count(format, linkName)
 	depth := q.values.number("max-depth", -1)
 	if depth < 0 {
 		depth = math.MaxInt64
@@ -57,7 +62,10 @@ func refs(q *call) error {
 		if again { // it was listed, and was too far down to be followed to the end
 			return at < depth, nil
 		}
-		line := strings.NewReplacer("<src>", q.cids.Encode(from), "<dst>", q.cids.Encode(e.cid), "<linkname>", e.name).Replace(format)
+		if named*len(e.name) > maxBlock {
+			return false, cannot("the name %q of a link is too long to be listed %d times in a line", shorten(e.name), named)
+		}
+		line := strings.NewReplacer("<src>", q.cids.Encode(from), "<dst>", q.cids.Encode(e.cid), linkName, e.name).Replace(format)
 		return at < depth, q.out.emit(ref{Ref: line})
 	}}
 	for _, root := range roots {

@@ -59,6 +59,8 @@ type world struct {
 	onGet  func(*pin.View)
 	onList func(page int) error // nil is nothing; pages of a call count from 1
 	refuse error                // of Add
+	// onAdd is called before a request is made.
+	onAdd func()
 	// onReplace is called before a request is replaced, and forgotten.
 	onReplace func()
 	denied    func(path string) error
@@ -199,6 +201,9 @@ func (w *world) List(ctx context.Context, account string, q pin.Query) (page pin
 }
 
 func (w *world) Add(_ context.Context, account string, s pin.Spec) (pin.View, error) {
+	if w.onAdd != nil {
+		w.onAdd()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.refuse != nil {

@@ -154,13 +154,19 @@ func (q *call) pinUploaded(u Upload, root cid.Cid, name string, named bool) erro
 	if err := u.Flush(q.ctx); err != nil {
 		return err
 	}
+	leave, err := q.pinning(root)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	v, made, err := q.ways.request(q, root, name, named)
 	if err != nil {
 		return err
 	}
 	u.HoldFor(v)
+	own := v.ID
 	v, err = q.pinned(v, func(uint64, uint64) error { return nil })
-	if made && v.Status == pin.Failed {
+	if made && v.ID == own && v.Status == pin.Failed {
 		if err := q.Pins.Remove(q.ctx, q.account, v.ID); err != nil && !errors.Is(err, pin.ErrNotFound) {
 			return err
 		}

@@ -11,11 +11,13 @@ import (
 	"net/url"
 	"sync/atomic"
 
+	"github.com/ipfs/boxo/files"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
 // intake is an upload to a world. Its blocks are there at once.
@@ -160,4 +162,18 @@ func (w *world) sendParts(account, command, query string, parts ...part) answer 
 // pinAll has every request be pinned when it is looked at.
 func (w *world) pinAll() {
 	w.onGet = func(v *pin.View) { v.Status = pin.Pinned }
+}
+
+// rootOf is the root of a file that is added without parameters. Its blocks are there then.
+func (w *world) rootOf(content string) cid.Cid {
+	w.t.Helper()
+	o, err := upload.Flags{}.Resolve(upload.Default)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c, err := upload.NewAdder(&intake{w: w}, o, upload.Events{}).Add(w.t.Context(), files.NewBytesFile([]byte(content)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
 }

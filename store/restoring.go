@@ -49,6 +49,15 @@ func checkRestored(dir string) error {
 	return hint.Add(fmt.Errorf("%s: %w", dir, ErrRestoring), "run holdfast restore again, with backup "+st.Backup+": it goes on where it was")
 }
 
+// BeingRestored gives the backup that is being restored into a directory; "" is none.
+func BeingRestored(dir string) (backup string, err error) {
+	st, _, err := readRestoring(dir)
+	if _, e := os.Stat(filepath.Join(dir, dbName)); errors.Is(e, fs.ErrNotExist) {
+		return "", err
+	}
+	return st.Backup, err
+}
+
 func readRestoring(dir string) (st restoreState, found bool, err error) {
 	b, err := os.ReadFile(filepath.Join(dir, restoringName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,8 +99,9 @@ const maxRestoreBatch = 16 << 20
 const maxUnseen = 1 << 18
 
 // Restore begins to restore what is chosen of a backup whose records have the given layout, or
-// goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:
-// ErrNotEmpty, also if something else is being restored; those of [Open].
+// goes on with it. The lock stays the caller's. The caller must close what it gets. If something else is being
+// restored, and not all of its records were written, that is given up. Errors: ErrNotEmpty, also if more of
+// something else was written; those of [Open].
 func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choice Choice, cfg Config) (*Restoring, error) {
 	switch {
 	case layout > layoutVersion:
@@ -104,17 +114,24 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choi
 	if err != nil {
 		return nil, err
 	}
-	_, noDB := os.Stat(filepath.Join(lock.dir, dbName))
+	db := filepath.Join(lock.dir, dbName)
+	_, noDB := os.Stat(db)
+	same := st.Backup == backup && st.Choice.equal(choice)
 	switch {
-	case found && st.Backup != backup:
-		return nil, fmt.Errorf("%s: %w: backup %s is being restored there", lock.dir, ErrNotEmpty, st.Backup)
-	case found && !st.Choice.equal(choice):
-		return nil, fmt.Errorf("%s: %w: another choice of backup %s is being restored there", lock.dir, ErrNotEmpty, st.Backup)
-	case !found && !errors.Is(noDB, fs.ErrNotExist):
+	case errors.Is(noDB, fs.ErrNotExist): // somebody may have removed it
+	case !found:
 		return nil, fmt.Errorf("%s: %w", lock.dir, ErrNotEmpty)
-	case found:
+	case same:
 		r.state = st
-	default:
+	case st.Records:
+		return nil, hint.Add(fmt.Errorf("%s: %w: backup %s, or some of it, is being restored there", lock.dir, ErrNotEmpty, st.Backup),
+			fmt.Sprintf("--backup %s goes on with it, with the same choice; to begin anew, remove %s before", st.Backup, db))
+	default: // no block is there yet, and its records may be damaged
+		if err := os.RemoveAll(db); err != nil {
+			return nil, err
+		}
+	}
+	if r.state.Backup == "" {
 		r.state = restoreState{Backup: backup, Choice: choice, Layout: layout}
 		if err := r.writeState(); err != nil {
 			return nil, err

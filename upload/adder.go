@@ -47,7 +47,12 @@ type Adder struct {
 	mode   os.FileMode // of what is added now
 	mtime  time.Time
 	dirs   []Entry // that were added, and not told yet
-	depth  int     // of directories within what is added
+	// dirNames is how many bytes the names of dirs have.
+	dirNames int
+	depth    int // of directories within what is added
+	fresh    int // entries that directories on the way down have in memory
+	// maxFresh is how many these may be; tests change it.
+	maxFresh int
 }
 
 const (
@@ -82,13 +87,13 @@ func checkPath(name, base string) error {
 
 // NewAdder makes an adder.
 func NewAdder(s Sink, o Options, e Events) *Adder {
-	return &Adder{nodes: nodes{s, o.builder}, o: o, events: e, mode: o.mode, mtime: o.mtime}
+	return &Adder{nodes: nodes{s, o.builder}, o: o, events: e, mode: o.mode, mtime: o.mtime, maxFresh: maxFresh}
 }
 
 // Add adds a file or a directory, with all that is in it, and gives its root. Each call makes
 // a tree of its own. Errors: *InvalidError; those of the sink and of reading.
 func (a *Adder) Add(ctx context.Context, f files.Node) (root cid.Cid, err error) {
-	a.mode, a.mtime, a.dirs, a.depth = a.o.mode, a.o.mtime, nil, 0
+	a.mode, a.mtime, a.dirs, a.dirNames, a.depth, a.fresh = a.o.mode, a.o.mtime, nil, 0, 0, 0
 	a.stat(f)
 	var nd ipld.Node
 	if d, ok := f.(files.Directory); ok {
@@ -124,9 +129,12 @@ func (a *Adder) told(e Entry, nd ipld.Node) error {
 	return a.events.Added(e)
 }
 
-// maxDirs is how many directories wait to be told of. If there are more, they are told of as
-// they come.
-const maxDirs = 32 << 10
+// maxDirs is how many directories wait to be told of, and maxDirNames how many bytes their names may
+// have. If there are more, they are told of as they come.
+const (
+	maxDirs     = 32 << 10
+	maxDirNames = 4 << 20
+)
 
 func (a *Adder) noteDir(e Entry, nd ipld.Node) error {
 	if a.events.Added == nil {
@@ -136,7 +144,8 @@ func (a *Adder) noteDir(e Entry, nd ipld.Node) error {
 	if e.Size, err = nd.Size(); err != nil {
 		return err
 	}
-	if a.dirs = append(a.dirs, e); len(a.dirs) > maxDirs {
+	a.dirs = append(a.dirs, e)
+	if a.dirNames += len(e.Name); len(a.dirs) > maxDirs || a.dirNames > maxDirNames {
 		return a.tellDirs()
 	}
 	return nil
@@ -148,7 +157,7 @@ func (a *Adder) tellDirs() error {
 			return err
 		}
 	}
-	a.dirs = nil
+	a.dirs, a.dirNames = nil, 0
 	return nil
 }
 
@@ -197,7 +206,7 @@ func (a *Adder) addEntry(ctx context.Context, name string, d *dir, entry files.D
 	if sub, ok := f.(files.Directory); ok {
 		return a.addDir(ctx, name, d, entry.Name(), sub)
 	}
-	if there, err := d.has(ctx, entry.Name()); err != nil {
+	if there, err := d.has(ctx, a, entry.Name()); err != nil {
 		return err
 	} else if there != nothing {
 		return &InvalidError{fmt.Sprintf("%s: directory already has entry by that name", name)}
@@ -229,7 +238,7 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 			return nil
 		}
 	}
-	there, err := in.has(ctx, base)
+	there, err := in.has(ctx, a, base)
 	if err != nil {
 		return err
 	}
@@ -246,6 +255,9 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 		return err
 	}
 	if some {
+		if err := in.rest(ctx, a); err != nil {
+			return err
+		}
 		if err := a.addEntry(ctx, path.Join(name, entries.Name()), d, entries); err != nil {
 			return err
 		}
@@ -257,6 +269,7 @@ func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f
 	if err != nil {
 		return err
 	}
+	d.left(a)
 	if err := in.add(ctx, a, base, nd, aDir); err != nil {
 		return err
 	}
@@ -271,6 +284,7 @@ func (a *Adder) forgetDir(name string) {
 	for i, e := range a.dirs {
 		if e.Name == name {
 			a.dirs = append(a.dirs[:i], a.dirs[i+1:]...)
+			a.dirNames -= len(name)
 			return
 		}
 	}

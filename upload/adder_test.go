@@ -170,6 +170,50 @@ func TestCIDsAreKubos(t *testing.T) {
 	}
 }
 
+// However many entries the directories on the way down have, few of them are in memory. The root is the
+// same, whatever is put in between.
+func TestDirectoriesRest(t *testing.T) {
+	const levels, entries, limit = 20, 50, 120
+	nested := func() files.Node {
+		top := dirOf()
+		for range levels {
+			var all []files.DirEntry
+			for i := range entries {
+				if i == entries/2 {
+					all = append(all, files.FileEntry("sub", statDir{top.(files.Directory)}))
+				}
+				all = append(all, files.FileEntry(fmt.Sprint(i), file(1)))
+			}
+			top = dirOf(all...)
+		}
+		return statDir{top.(files.Directory)}
+	}
+	for _, f := range []Flags{{}, {CIDVersion: new(1), MaxDirectoryLinks: 20, MaxHAMTFanout: 8}, {PreserveMode: true, PreserveMtime: true}, {Mode: 0o700, Mtime: aTime}} {
+		want, err := addTo(t, newMemory(t), f, "", Events{}, nested())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := f.Resolve(Default)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, peak := newMemory(t), 0
+		var a *Adder
+		a = NewAdder(s, o, Events{Added: func(Entry) error {
+			peak = max(peak, a.fresh)
+			return nil
+		}})
+		a.maxFresh = limit
+		got, err := a.Add(t.Context(), nested())
+		if err != nil || got != want {
+			t.Errorf("%+v: %s, want %s, %v", f, got, want, err)
+		}
+		if peak > limit+entries+1 || a.fresh > entries+1 || s.gets == 0 {
+			t.Errorf("%+v: %d entries are in memory at a time, %d in the end, and %d blocks were read again", f, peak, a.fresh, s.gets)
+		}
+	}
+}
+
 // Flags that do not fit together are refused, and so is what would take any amount of memory.
 func TestFlagsThatAreRefused(t *testing.T) {
 	for text, f := range map[string]Flags{
@@ -335,6 +379,31 @@ func TestEvents(t *testing.T) {
 }
 
 // Errors of the sink, of the events and of reading come back as what they are.
+// Directories wait to be told of, until their names take too much memory.
+func TestDirectoriesWithLongNames(t *testing.T) {
+	const n = 6000
+	var entries []files.DirEntry
+	for i := range n {
+		entries = append(entries, files.FileEntry(fmt.Sprintf("%01000d", i), dirOf()))
+	}
+	entries = append(entries, files.FileEntry("the last", file(1)))
+	dirs, before := 0, -1
+	tell := Events{Added: func(e Entry) error {
+		if e.Directory {
+			dirs++
+		} else {
+			before = dirs
+		}
+		return nil
+	}}
+	if _, err := addTo(t, newMemory(t), Flags{}, "", tell, dirOf(entries...)); err != nil {
+		t.Fatal(err)
+	}
+	if before < n-maxDirNames/1000 || dirs != n+1 {
+		t.Errorf("told of %d directories before the last file, and of %d in all", before, dirs)
+	}
+}
+
 func TestErrorsOfAdd(t *testing.T) {
 	boom := errors.New("boom")
 	s := newMemory(t)

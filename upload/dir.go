@@ -6,6 +6,7 @@ import (
 	"os"
 
 	uio "github.com/ipfs/boxo/ipld/unixfs/io"
+	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 )
 
@@ -22,14 +23,18 @@ const (
 	// spillAfter is how many entries a directory gets before it is put, and read again as far
 	// as it is needed: until then each takes some 300 bytes.
 	spillAfter = 16 << 10
-	// maxNames is of how many entries the names are in memory. Those of others are looked up.
-	maxNames = 16 << 10
+	// longName is how many bytes of a name count as another entry.
+	longName = 256
+	// maxFresh is how many entries all directories on the way down may have like that, in about 25 MiB:
+	// one that has too many is put before what is within it is added.
+	maxFresh = 48 << 10
 )
 
 // dir is a directory that is being made.
 type dir struct {
-	d     uio.Directory
-	names map[string]kind // nil if there are too many
+	d     uio.Directory   // nil if it was put, and is read again when it is needed
+	at    cid.Cid         // what was put, if d is nil
+	names map[string]kind // of all entries; nil once it was put, and entries are looked up
 	fresh int             // entries since it was put
 }
 
@@ -44,8 +49,43 @@ func (a *Adder) newDir() (*dir, error) {
 	return &dir{d: d, names: make(map[string]kind)}, nil
 }
 
+// rest puts the directory if those on the way down have many entries, until it is needed again.
+func (d *dir) rest(ctx context.Context, a *Adder) error {
+	if a.fresh <= a.maxFresh {
+		return nil
+	}
+	nd, err := d.finish(ctx, a)
+	if err != nil {
+		return err
+	}
+	d.left(a)
+	d.d, d.at, d.names = nil, nd.Cid(), nil
+	return nil
+}
+
+// wake reads a directory that rests.
+func (d *dir) wake(ctx context.Context, a *Adder) error {
+	if d.d != nil {
+		return nil
+	}
+	nd, err := a.nodes.Get(ctx, d.at)
+	if err != nil {
+		return err
+	}
+	return d.load(a, nd)
+}
+
+// left says that the entries of a directory are not in memory any more.
+func (d *dir) left(a *Adder) {
+	a.fresh -= d.fresh
+	d.fresh = 0
+}
+
 // open opens a directory within another, to add to it.
 func (d *dir) open(ctx context.Context, a *Adder, name string) (*dir, error) {
+	if err := d.wake(ctx, a); err != nil {
+		return nil, err
+	}
 	nd, err := d.d.Find(ctx, name)
 	if err != nil {
 		return nil, err
@@ -63,14 +103,18 @@ func (d *dir) load(a *Adder, nd ipld.Node) error {
 	loaded.SetMaxLinks(a.o.maxDirectoryLinks)
 	loaded.SetMaxHAMTFanout(a.o.fanout)
 	loaded.SetSizeEstimationMode(a.o.estimation)
-	d.d, d.fresh = loaded, 0
+	d.d = loaded
+	d.left(a)
 	return nil
 }
 
 // has says what is there under a name.
-func (d *dir) has(ctx context.Context, name string) (kind, error) {
+func (d *dir) has(ctx context.Context, a *Adder, name string) (kind, error) {
 	if d.names != nil {
 		return d.names[name], nil
+	}
+	if err := d.wake(ctx, a); err != nil {
+		return nothing, err
 	}
 	nd, err := d.d.Find(ctx, name)
 	if os.IsNotExist(err) {
@@ -86,17 +130,21 @@ func (d *dir) has(ctx context.Context, name string) (kind, error) {
 
 // add adds an entry, or replaces a directory by itself as it is now.
 func (d *dir) add(ctx context.Context, a *Adder, name string, nd ipld.Node, as kind) error {
+	if err := d.wake(ctx, a); err != nil {
+		return err
+	}
 	if err := d.d.AddChild(ctx, name, nd); err != nil {
 		return fmt.Errorf("add %q to a directory: %w", name, err)
 	}
 	if d.names != nil {
-		if d.names[name] = as; len(d.names) > maxNames {
-			d.names = nil
-		}
+		d.names[name] = as
 	}
-	if d.fresh++; d.fresh < spillAfter {
+	n := 1 + len(name)/longName
+	a.fresh += n
+	if d.fresh += n; d.fresh < spillAfter {
 		return nil
 	}
+	d.names = nil
 	nd, err := d.finish(ctx, a)
 	if err != nil {
 		return err
@@ -106,6 +154,9 @@ func (d *dir) add(ctx context.Context, a *Adder, name string, nd ipld.Node, as k
 
 // finish puts the directory, as it is now.
 func (d *dir) finish(ctx context.Context, a *Adder) (ipld.Node, error) {
+	if err := d.wake(ctx, a); err != nil {
+		return nil, err
+	}
 	nd, err := d.d.GetNode()
 	if err == nil {
 		err = a.nodes.Add(ctx, nd)

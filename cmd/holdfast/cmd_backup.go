@@ -158,6 +158,11 @@ func hintPlace(err error) error {
 	if errors.Is(err, backup.ErrKey) {
 		return hint.Add(err, "--key-file names the file that the backups were made with")
 	}
+	if bad, ok := errors.AsType[*backup.ManifestError](err); ok && errors.Is(bad.Err, backup.ErrDamaged) {
+		if _, hinted := errors.AsType[*hint.Error](err); !hinted {
+			return hint.Add(err, "copy the file back if a copy is left; if none is, that backup is lost, and once the file is removed, the others are as if it had never been")
+		}
+	}
 	return err
 }
 
@@ -168,11 +173,11 @@ func (c *cli) backupListCommand() *cobra.Command {
 		Short: "List the backups at a place, the oldest first",
 	}, func(ctx context.Context, p backup.Place, k *backup.Key) error {
 		all, err := backup.List(ctx, p, k)
-		if err != nil {
+		if err != nil && len(all) == 0 {
 			return err
 		}
 		if asJSON {
-			return c.printJSON(all)
+			return errors.Join(c.printJSON(all), err)
 		}
 		rows := [][]string{{"ID", "MADE", "OF", "BLOCKS", "SIZE", "WRITTEN", "DAMAGED"}}
 		for _, m := range all {
@@ -181,7 +186,7 @@ func (c *cli) backupListCommand() *cobra.Command {
 				fmt.Sprint(m.DamagedBlocks + m.DamagedRecords),
 			})
 		}
-		return c.printTable(rows)
+		return errors.Join(c.printTable(rows), err)
 	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -236,8 +241,11 @@ func (c *cli) backupPruneCommand() *cobra.Command {
 		Short: "Remove old backups, and what only they need",
 		Long: `Remove the backups that are neither among the newest --keep-last of their server nor
 younger than --keep-within, and the files that no other backup needs. The newest backup of
-each server always stays.`,
+each server always stays, and so does its newest that lacks nothing.`,
 	}, func(ctx context.Context, p backup.Place, k *backup.Key) error {
+		if keepLast < 0 {
+			return fmt.Errorf("--keep-last is %d", keepLast)
+		}
 		if keepLast == 0 && keepWithin == 0 {
 			return errors.New("say which backups stay: --keep-last N, --keep-within TIME, or both")
 		}

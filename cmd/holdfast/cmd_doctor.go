@@ -97,7 +97,7 @@ func (c *cli) examine(ctx context.Context) (found examination, done func(), err 
 	return examination{OK: doctor.Worst(findings) != doctor.Trouble, Data: p.Path, Findings: findings}, done, nil
 }
 
-// askTime bounds each question to a server, and to the place of backups.
+// askTime bounds each question to a server.
 const askTime = 20 * time.Second
 
 // patient gathers what the checks look at. The caller calls done.
@@ -131,12 +131,10 @@ func (c *cli) patient(ctx context.Context) (p *doctor.Patient, done func(), err 
 			p.Server = &is
 		}
 	}
-	p.NewestBackup = func(ctx context.Context) (time.Time, error) {
-		ctx, cancel := context.WithTimeout(ctx, askTime)
-		defer cancel()
+	p.NewestBackup = func(ctx context.Context) (newest, good time.Time, err error) {
 		instance, err := auth.InstanceIn(p.Data.File(datadir.TokenKeysFile))
 		if err != nil {
-			return time.Time{}, err
+			return newest, good, err
 		}
 		return daemon.NewestBackup(ctx, p.Config.Backup, instance)
 	}

@@ -107,7 +107,7 @@ func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration
 	log := daemon.NewLogger(c.stderr, config.Log{Level: "warn", Format: "text"})
 	daemon.RouteLibraryLogs(log)
 	done, err := daemon.Restore(ctx, d, in, cfg, log, display.show)
-	if errors.Is(err, daemon.ErrNotEmpty) {
+	if _, hinted := errors.AsType[*hint.Error](err); errors.Is(err, daemon.ErrNotEmpty) && !hinted {
 		err = hint.Add(err, "start the server there, and run this again; or name an empty directory with --data")
 	}
 	return done, err

@@ -81,7 +81,7 @@ func TestBucket(t *testing.T) {
 	beside, err := backup.OpenPlace("s3:http://" + host + "/backups/of")
 	must(t, err)
 	must(t, put(t.Context(), beside, "other", []byte("x")))
-	large := make([]byte, 40<<20) // it is sent in several parts
+	large := make([]byte, 40<<20) // as much as some packs
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(large)
 	for name, p := range map[string]backup.Place{"directory": dir, "bucket": inBucket} {
 		t.Run(name, func(t *testing.T) {

@@ -51,6 +51,7 @@ type Bulk struct {
 	memory             int64 // that their keys will take in Badger's
 	files              int   // that were begun
 	end                int64 // of the last one; 0 if that is complete
+	cut                error // why that ends in the middle of a value, so that nothing can be sealed any more
 	file               *os.File
 	buf                []byte // what is next
 
@@ -114,6 +115,7 @@ func (b *Bulk) Add(key, value []byte) error {
 	key = versioned(key, b.version)
 	at := b.end
 	if err := b.entry(0, key, value); err != nil {
+		b.cut = fmt.Errorf("a value was not written to its end: %w", err)
 		return err
 	}
 	b.values = append(b.values, bulkValue{key, uint32(b.files - 1), uint32(b.end - at), uint32(at)})
@@ -254,6 +256,9 @@ func (b *Bulk) Seal() error {
 
 // seal makes the values durable, and says so last.
 func (b *Bulk) seal() error {
+	if b.cut != nil {
+		return b.cut
+	}
 	if b.end > 0 {
 		if err := b.send(true); err != nil {
 			return err

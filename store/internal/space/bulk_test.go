@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,4 +206,40 @@ func TestBulkUnwritable(t *testing.T) {
 	b.Cancel()
 	closeBulk(t, s)
 	noneLeft(t, cfg.Dir)
+}
+
+// A value of which a part was written when the disk became full is in no file, also if there is room again when
+// the others are sealed.
+func TestBulkDiskFull(t *testing.T) {
+	cfg := config(t)
+	var full atomic.Bool
+	cfg.FreeSpace = func(string) (uint64, error) {
+		if full.Load() {
+			return 0, nil
+		}
+		return 1 << 40, nil
+	}
+	s := openBulk(t, cfg)
+	b, err := s.NewBulk()
+	must(t, err)
+	all := bulkValues(1)
+	addAll(t, b, all)
+	full.Store(true)
+	value := make([]byte, bulkPiece)
+	for i := 0; err == nil; i++ {
+		if i == 10 {
+			t.Fatal("all was taken")
+		}
+		err = b.Add(fmt.Appendf(nil, "/blocks/%d", i), value)
+	}
+	full.Store(false)
+	closeBulk(t, s)
+	if b.Seal() != nil {
+		all = nil
+	}
+	b.Cancel()
+	s = openBulk(t, cfg)
+	noneLeft(t, cfg.Dir)
+	hasAll(t, s, all)
+	closeBulk(t, s)
 }

@@ -99,6 +99,10 @@ type Backup struct {
 	ServerKeys bool     `toml:"server_keys" usage:"put the keys of the server into the backups"`
 }
 
+// MaxAge is how old the newest backup may be before that is worth a warning: one may fail, or take long. Zero
+// is as old as it likes.
+func (b Backup) MaxAge() time.Duration { return 3 * time.Duration(b.Every) }
+
 // Auth is who may have an account, how long tokens last, and how long the audit record is
 // kept.
 type Auth struct {

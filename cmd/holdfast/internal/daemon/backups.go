@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/denylist"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -46,16 +48,30 @@ type backups struct {
 	mu      sync.Mutex // guards what follows
 	state   backupState
 	since   time.Time // when the schedule began; zero: there is none
+	doing   string    // what holds running
 }
 
 // backupState is what is known of the backups at the configured place since the start.
 type backupState struct {
-	Last   time.Time // when the newest backup was made; zero if none is known
-	Failed bool      // the last try failed
+	Last   time.Time // when the newest good backup was made; zero if none is known
+	Failed bool      // the last try failed, or its backup lacks something
 }
 
 // errBackupRuns: one backup or restore runs at a time.
 var errBackupRuns = errors.New("another backup or restore is under way")
+
+// begin begins a backup or a restore, for which it gives a name, or says what else is under way. end ends it.
+func (b *backups) begin(what string) (end func(), err error) {
+	if !b.running.TryLock() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return nil, hint.Add(fmt.Errorf("%w: %s", errBackupRuns, b.doing), "wait for its end; if its place hangs, restart the server")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.doing = what + ", since " + time.Now().UTC().Format("2006-01-02 15:04 MST")
+	return b.running.Unlock, nil
+}
 
 func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, open Opener, log *slog.Logger) *backups {
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
@@ -92,10 +108,16 @@ func device(path string) uint64 {
 
 // Backup implements [admin.Backups].
 func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(admin.StoreProgress)) (admin.Backup, error) {
-	if !b.running.TryLock() {
-		return admin.Backup{}, errBackupRuns
+	return b.backup(ctx, in, false, progress)
+}
+
+// backup is Backup. again says that a place that had backups must still have some.
+func (b *backups) backup(ctx context.Context, in admin.NewBackup, again bool, progress func(admin.StoreProgress)) (admin.Backup, error) {
+	end, err := b.begin("a backup to " + cmp.Or(in.To, b.cfg.To))
+	if err != nil {
+		return admin.Backup{}, err
 	}
-	defer b.running.Unlock()
+	defer end()
 	if in.To == "" {
 		in.To = b.cfg.To
 		if in.KeyFile == "" {
@@ -117,7 +139,8 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 	host, _ := os.Hostname() // for people; it may be unknown
 	cfg := backup.Config{
 		Place: place, Key: key, Store: b.instance, Version: b.version, Host: host, Private: b.private, Room: b.roomAt(ctx, in.To),
-		Temp: temp, TempRoom: b.store.RoomForTemp, Logger: b.log, Now: time.Now,
+		Again: again && b.hasUsed(in.To),
+		Temp:  temp, TempRoom: b.store.RoomForTemp, Logger: b.log, Now: time.Now,
 		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
 	}
 	if cfg.Denylists, err = denylistFiles(b.lists); err != nil {
@@ -146,10 +169,30 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 	if in.To == b.cfg.To && ctx.Err() == nil {
 		b.note(m, err)
 	}
+	if err == nil && in.To == b.cfg.To {
+		if err := b.noteUsed(in.To); err != nil {
+			b.log.Warn("it cannot be noted where backups are", "place", in.To, "err", err)
+		}
+	}
 	if err != nil {
 		return admin.Backup{}, err
 	}
 	return backupOf(m, place, time.Since(began)), nil
+}
+
+// hasUsed reports whether a backup was made at the configured place, which is to.
+func (b *backups) hasUsed(to string) bool {
+	used, err := os.ReadFile(b.data.File(datadir.BackupPlaceName))
+	return err == nil && string(used) == to+"\n"
+}
+
+// noteUsed notes that a backup was made at the configured place.
+func (b *backups) noteUsed(to string) error {
+	if b.hasUsed(to) {
+		return nil
+	}
+	path := b.data.File(datadir.BackupPlaceName)
+	return durable.WriteFile(path, datadir.BackupPlaceName+".new", []byte(to+"\n"), 0o600)
 }
 
 // Opener opens places as [OpenPlace] does.
@@ -216,7 +259,7 @@ func (b *backups) note(m *backup.Manifest, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// A backup without what could not be read is no good one.
-	if b.state.Failed = err != nil || m.DamagedBlocks+m.DamagedRecords > 0; !b.state.Failed {
+	if b.state.Failed = err != nil || m.Lacks(); !b.state.Failed {
 		b.state.Last = m.Begun
 	}
 }
@@ -228,26 +271,24 @@ func (b *backups) State() backupState {
 	return b.state
 }
 
-// backupOld is how many times backup.every the newest backup may be old: one may fail, or take
-// long.
-const backupOld = 3
-
 // warning says in a few words what is wrong with the backups at the configured place; "" is
 // nothing, or that there are none to be.
 func (b *backups) warning(now time.Time) string {
-	every := time.Duration(b.cfg.Every)
-	if b.cfg.To == "" || every == 0 {
+	if b.cfg.To == "" || b.cfg.Every == 0 {
 		return ""
 	}
 	state := b.State()
 	old := b.old(now)
+	ahead := state.Last.After(now) // the clock was set back since
 	switch age := now.Sub(state.Last); {
 	case state.Failed && state.Last.IsZero():
 		return "the last backup failed, and there is no other"
+	case state.Failed && ahead:
+		return "the last backup failed"
 	case state.Failed:
 		return fmt.Sprintf("the last backup failed, and the newest is %v old", age.Round(time.Minute))
-	case old && state.Last.IsZero():
-		return fmt.Sprintf("no backup has come to its end within %v", (backupOld * every).Round(time.Minute))
+	case old && (state.Last.IsZero() || ahead):
+		return fmt.Sprintf("no backup has come to its end within %v", b.cfg.MaxAge().Round(time.Minute))
 	case old:
 		return fmt.Sprintf("the newest backup is %v old", age.Round(time.Minute))
 	}
@@ -259,11 +300,10 @@ func (b *backups) old(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	last := b.state.Last
-	if last.IsZero() {
+	if last.IsZero() || last.After(now) {
 		last = b.since
 	}
-	every := time.Duration(b.cfg.Every)
-	return every > 0 && !last.IsZero() && now.Sub(last) > backupOld*every
+	return b.cfg.Every > 0 && !last.IsZero() && now.Sub(last) > b.cfg.MaxAge()
 }
 
 // retryBackup is how soon a backup is tried again that failed.
@@ -279,11 +319,13 @@ func (b *backups) run(ctx context.Context) {
 	b.since = time.Now()
 	b.mu.Unlock()
 	next := time.Duration(0)
-	if last, err := NewestBackup(ctx, b.cfg, b.instance); err != nil {
+	if newest, good, err := NewestBackup(ctx, b.cfg, b.instance); err != nil {
 		b.log.Warn("the backups that were made cannot be read", "place", b.cfg.To, "err", err)
-	} else if !last.IsZero() {
-		b.note(&backup.Manifest{Begun: last}, nil)
-		next = max(0, min(every, time.Until(last.Add(every)))) // also if the clock was set back
+	} else if !newest.IsZero() {
+		b.mu.Lock()
+		b.state = backupState{Last: good, Failed: !newest.Equal(good)}
+		b.mu.Unlock()
+		next = max(0, min(every, time.Until(newest.Add(every)))) // also if the clock was set back
 	}
 	for {
 		timer := time.NewTimer(next)
@@ -301,12 +343,16 @@ func (b *backups) run(ctx context.Context) {
 
 // once makes a backup and removes old ones. ok is false if there is none.
 func (b *backups) once(ctx context.Context) (ok bool) {
-	done, err := b.Backup(ctx, admin.NewBackup{}, func(admin.StoreProgress) {})
+	done, err := b.backup(ctx, admin.NewBackup{}, true, func(admin.StoreProgress) {})
 	switch {
 	case ctx.Err() != nil:
 		return false
 	case errors.Is(err, errBackupRuns):
 		return false // it may be to another place
+	case errors.Is(err, backup.ErrNoPlace):
+		b.log.Error("backup failed", "place", b.cfg.To, "err", err, "again_in", retryBackup,
+			"hint", "look whether its disk is mounted; if it should be empty, `holdfast backup` begins anew there")
+		return false
 	case err != nil:
 		b.log.Error("backup failed", "place", b.cfg.To, "err", err, "again_in", retryBackup)
 		return false
@@ -318,37 +364,51 @@ func (b *backups) once(ctx context.Context) (ok bool) {
 			"blocks", done.DamagedBlocks, "records", done.DamagedRecords, "hint", "run holdfast store verify --repair")
 		return true
 	}
+	b.prune(ctx)
+	return true
+}
+
+// prune removes old backups at the configured place, unless a backup is being made or restored: the next backup
+// is followed by this, too.
+func (b *backups) prune(ctx context.Context) {
+	end, err := b.begin("removing old backups at " + b.cfg.To)
+	if err != nil {
+		return
+	}
+	defer end()
 	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
 	if err == nil {
 		var p backup.Pruned
 		p, err = backup.Prune(ctx, place, key, backup.Keep{Store: b.instance, Last: b.cfg.KeepLast, Within: time.Duration(b.cfg.KeepWithin)}, time.Now())
 		if len(p.Backups) > 0 {
-			b.log.Info("old backups removed", "place", done.Place, "backups", len(p.Backups), "files", p.Files)
+			b.log.Info("old backups removed", "place", place.String(), "backups", len(p.Backups), "files", p.Files)
 		}
 	}
 	if err != nil && ctx.Err() == nil {
 		b.log.Error("old backups cannot be removed", "place", b.cfg.To, "err", err)
 	}
-	return true
 }
 
-// NewestBackup says when the newest backup of a data directory was made at the configured place; zero
-// if there is none.
-func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last time.Time, err error) {
+// NewestBackup says when the newest backup of a data directory was made at the configured place, and the
+// newest that lacks nothing; zero if there is none.
+func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (newest, good time.Time, err error) {
 	place, key, err := OpenPlace(cfg.To, cfg.KeyFile)
 	if err != nil {
-		return last, err
+		return newest, good, err
 	}
 	all, err := backup.List(ctx, place, key)
 	if errors.Is(err, backup.ErrNoPlace) {
-		return last, nil
+		return newest, good, nil
 	}
 	for _, m := range all {
-		if m.Store == instance {
-			last = m.Begun
+		if m.Store != instance {
+			continue
+		}
+		if newest = m.Begun; !m.Lacks() {
+			good = newest
 		}
 	}
-	return last, err
+	return newest, good, err
 }
 
 // snapshot is a store's, in the words of a backup.

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
@@ -80,12 +83,15 @@ func TestOldBackups(t *testing.T) {
 		{time.Hour, 4 * time.Hour, 2 * time.Hour, ""},
 		{30 * 24 * time.Hour, time.Minute, 20 * 24 * time.Hour, ""},
 		{0, 0, 20 * 24 * time.Hour, ""}, // somebody makes them
+		// The clock was set back since.
+		{time.Hour, 4 * time.Hour, -24 * time.Hour, "no backup has come to its end within 3h0m0s"},
+		{time.Hour, 2 * time.Hour, -24 * time.Hour, ""},
 	} {
 		b := &backups{cfg: config.Backup{To: "/x", Every: config.Duration(c.every)}}
 		if c.since > 0 {
 			b.since = now.Add(-c.since)
 		}
-		if c.last > 0 {
+		if c.last != 0 {
 			b.state.Last = now.Add(-c.last)
 		}
 		if got := b.warning(now); got != c.warning {
@@ -125,4 +131,140 @@ func TestScheduledBackups(t *testing.T) {
 		t.Errorf("readyz answers %d %q", status, body)
 	}
 	metricstest.Parse(t, scrape(t, p)).Want(t, 1, "holdfast_backup_failed")
+}
+
+// scheduledBackups are the backups of a server whose schedule the test has, with their log.
+func scheduledBackups(t *testing.T, place string, keep int) (again func() *backups, lines *logtest.Buffer) {
+	t.Helper()
+	p, _ := testProgram(t, testDataDir(t))
+	p.Config.Backup.Every = 0
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.Config.Backup = config.Backup{To: place, Every: config.Duration(time.Hour), KeepLast: keep}
+	lines = new(logtest.Buffer)
+	log := NewLogger(lines, config.Log{Level: "info", Format: "text"})
+	return func() *backups { return newBackups(p.core, p.Data, p.Config, "", OpenPlace, log) }, lines
+}
+
+// A backup that lacks something is no good one after a restart, either.
+func TestBackupThatLacksSomething(t *testing.T) {
+	place := t.TempDir()
+	again, _ := scheduledBackups(t, place, 1)
+	if !again().once(t.Context()) {
+		t.Fatal("no backup was made")
+	}
+	rewriteManifest(t, place, func(m *backup.Manifest) { m.DamagedBlocks = 1 })
+	b := again()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.run(ctx)
+	}()
+	for deadline := time.Now().Add(logtest.Patience); !b.State().Failed; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the state is %+v", b.State())
+		}
+	}
+	stop()
+	<-ended
+	if !b.State().Last.IsZero() {
+		t.Errorf("the state is %+v", b.State())
+	}
+}
+
+// rewriteManifest changes the only manifest at a place. One of format 1 has no hash of its own.
+func rewriteManifest(t *testing.T, place string, change func(*backup.Manifest)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(place, "*", "manifest.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("there are %v: %v", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	m := new(backup.Manifest)
+	if err == nil {
+		err = json.Unmarshal(text, m)
+	}
+	m.Format = 1
+	change(m)
+	if err == nil {
+		text, err = json.Marshal(m)
+	}
+	if err == nil {
+		err = os.WriteFile(files[0], text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// When the disk of the backups is not mounted, the schedule does not begin anew beside it, also after a restart.
+// Somebody who asks for a backup gets it.
+func TestBackupsWhoseDiskIsGone(t *testing.T) {
+	place := t.TempDir()
+	again, lines := scheduledBackups(t, place, 1)
+	if !again().once(t.Context()) {
+		t.Fatal("no backup was made")
+	}
+	if err := os.Rename(place, place+".disk"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b := again()
+	if b.once(t.Context()) {
+		t.Error("a backup was made where there were some")
+	}
+	if !strings.Contains(lines.String(), "look whether its disk is mounted") {
+		t.Errorf("the log has:\n%s", lines)
+	}
+	if left, err := os.ReadDir(place); err != nil || len(left) > 0 {
+		t.Errorf("there are %v: %v", left, err)
+	}
+	if why := b.warning(time.Now()); why != "the last backup failed, and there is no other" {
+		t.Errorf("the warning is %q", why)
+	}
+	if _, err := b.Backup(t.Context(), admin.NewBackup{}, func(admin.StoreProgress) {}); err != nil {
+		t.Error(err)
+	}
+	if !b.once(t.Context()) {
+		t.Error("no backup is made where there are some")
+	}
+}
+
+// Nothing is removed while a backup is restored: it may be that one.
+func TestNoPruneBesideARestore(t *testing.T) {
+	place := t.TempDir()
+	again, _ := scheduledBackups(t, place, 1)
+	b := again()
+	for range 2 {
+		if _, err := b.Backup(t.Context(), admin.NewBackup{}, func(admin.StoreProgress) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() int {
+		files, err := filepath.Glob(filepath.Join(place, "*", "manifest.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	end, err := b.begin("a restore from somewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Backup(t.Context(), admin.NewBackup{}, func(admin.StoreProgress) {})
+	if !errors.Is(err, errBackupRuns) || !strings.Contains(err.Error(), "a restore from somewhere, since 20") {
+		t.Errorf("beside a restore: %v", err)
+	}
+	b.prune(t.Context())
+	if n := count(); n != 2 {
+		t.Errorf("beside a restore %d backups are left of 2", n)
+	}
+	end()
+	if b.prune(t.Context()); count() != 1 {
+		t.Errorf("there are %d backups", count())
+	}
 }

@@ -52,12 +52,26 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 	if err != nil {
 		return done, err
 	}
+	begun, err := store.BeingRestored(d.Open)
+	if err != nil {
+		return done, err
+	}
+	if in.ID == "" { // a newer one may be there since
+		in.ID = begun
+	}
 	m, err := backup.Find(ctx, place, key, in.ID)
+	if begun != "" && in.ID == begun && errors.Is(err, backup.ErrNoPlace) {
+		err = hint.Add(err, fmt.Sprintf("it is being restored in %s; if it is lost, --backup names another one", d.Shown))
+	}
 	if err != nil {
 		return done, err
 	}
 	if in.ServerKeys && len(m.Keys) == 0 {
 		return done, hint.Add(fmt.Errorf("backup %s has no keys of the server", m.ID), "leave out --server-keys: the server makes new ones")
+	}
+	keys, err := readKeys(ctx, in, place, key, m) // before what takes long
+	if err != nil {
+		return done, err
 	}
 	lock, err := store.Lock(d.Open)
 	if err != nil {
@@ -74,10 +88,12 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 	if err != nil {
 		return done, err
 	}
-	if err := restoreDenylists(ctx, d, place, key, m); err != nil {
+	faults, err := restoreDenylists(ctx, d, place, key, m)
+	done.Damaged = append(done.Damaged, damagedFiles(faults)...)
+	if err != nil {
 		return done, err
 	}
-	if err := restoreKeys(ctx, d, in, place, key, m); err != nil {
+	if err := writeKeys(d, keys, m); err != nil {
 		return done, err
 	}
 	if _, err := os.Stat(d.File(datadir.SwarmKeyName)); m.Private && err != nil {
@@ -90,7 +106,7 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 
 // restoreDenylists writes the denylists into that directory of the data directory that is read
 // without a setting. Their names keep their order.
-func restoreDenylists(ctx context.Context, d *datadir.Dir, place backup.Place, key *backup.Key, m *backup.Manifest) error {
+func restoreDenylists(ctx context.Context, d *datadir.Dir, place backup.Place, key *backup.Key, m *backup.Manifest) ([]backup.Fault, error) {
 	n, dir := 0, filepath.Join(d.Open, denylistsName)
 	return backup.RestoreDenylists(ctx, place, key, m, func(path string, r io.Reader) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -102,44 +118,56 @@ func restoreDenylists(ctx context.Context, d *datadir.Dir, place backup.Place, k
 			return err
 		}
 		_, err = io.Copy(f, r)
-		return errors.Join(err, f.Sync(), f.Close())
+		return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(dir))
 	})
 }
 
 func restoredOf(r backup.Restored) admin.Restored {
-	done := admin.Restored{Backup: r.Backup, Blocks: r.Blocks, Bytes: r.Bytes, Missing: r.Missing, MissingNamed: r.MissingNamed, LostRecords: r.LostRecords}
-	for _, f := range r.Damaged {
-		done.Damaged = append(done.Damaged, admin.DamagedFile{File: f.File, Reason: f.Reason})
+	return admin.Restored{
+		Backup: r.Backup, Blocks: r.Blocks, Bytes: r.Bytes, Missing: r.Missing, MissingNamed: r.MissingNamed, LostRecords: r.LostRecords,
+		Damaged: damagedFiles(r.Damaged),
 	}
-	return done
 }
 
-// restoreKeys writes the files that make the server who it is, as far as they are wanted, and
-// notes which peer it must not be while another one is.
-func restoreKeys(ctx context.Context, d *datadir.Dir, in Restoration, place backup.Place, key *backup.Key, m *backup.Manifest) error {
+func damagedFiles(faults []backup.Fault) (all []admin.DamagedFile) {
+	for _, f := range faults {
+		all = append(all, admin.DamagedFile{File: f.File, Reason: f.Reason})
+	}
+	return all
+}
+
+// readKeys reads the files that make the server who it is, as far as they are wanted.
+func readKeys(ctx context.Context, in Restoration, place backup.Place, key *backup.Key, m *backup.Manifest) (map[string][]byte, error) {
 	wanted := in.files()
 	if len(wanted) == 0 {
-		return nil
+		return nil, nil
 	}
 	files, err := backup.Keys(ctx, place, key, m)
 	if err != nil {
-		return err
+		return nil, hint.Add(err, "another backup may have the keys, and --backup names one; without --server-keys the server makes new ones")
 	}
 	for name := range files {
 		if !slices.Contains(serverKeyFiles, name) {
-			return fmt.Errorf("backup %s has a key %q that is not known", m.ID, name)
+			return nil, fmt.Errorf("backup %s has a key %q that is not known", m.ID, name)
+		}
+		if !slices.Contains(wanted, name) {
+			delete(files, name)
 		}
 	}
-	if _, ok := files[datadir.NodeKeyFile]; ok && slices.Contains(wanted, datadir.NodeKeyFile) {
+	return files, nil
+}
+
+// writeKeys writes the files that make the server who it is, and notes which peer it must not be while
+// another one is.
+func writeKeys(d *datadir.Dir, files map[string][]byte, m *backup.Manifest) error {
+	if _, ok := files[datadir.NodeKeyFile]; ok {
 		if err := writeRestoredPeer(d, restoredPeer{Backup: m.ID, Host: m.Host, Addrs: m.Addrs}); err != nil {
 			return err
 		}
 	}
-	for _, name := range wanted {
-		if data, ok := files[name]; ok {
-			if err := durable.WriteFile(filepath.Join(d.Open, name), name+".new", data, 0o600); err != nil {
-				return err
-			}
+	for name, data := range files {
+		if err := durable.WriteFile(filepath.Join(d.Open, name), name+".new", data, 0o600); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -60,10 +60,11 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 	if b.into == nil {
 		return done, hint.Add(errNotRunning, "start the server, or name another directory with --data")
 	}
-	if !b.running.TryLock() {
-		return done, errBackupRuns
+	end, err := b.begin("a restore from " + in.From)
+	if err != nil {
+		return done, err
 	}
-	defer b.running.Unlock()
+	defer end()
 	place, key, err := b.open(in.From, in.KeyFile)
 	if err != nil {
 		return done, err

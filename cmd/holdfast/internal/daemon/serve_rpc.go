@@ -78,10 +78,6 @@ func (p *Program) serveRPC(ctx, background context.Context) error {
 	e.Use(logRequests(p.Log), faults.RecoverPanics)
 	local.Register(e.Group(RPCPath))
 	server := httpd.NewServer(httpd.Secure(e), p.Log)
-	// A pin may take any time until it is done, and so may the body of an upload: the commands move
-	// on the time for reading, and end what does not go on. It ends what comes with a request that
-	// nobody reads.
-	server.WriteTimeout = 0
 	p.localRPC = &localRPC{server, config.UnixPrefix + address}
 	// Over a Unix socket ipfs-cluster makes a connection for each request, and leaves it open.
 	server.SetKeepAlivesEnabled(network == "tcp")

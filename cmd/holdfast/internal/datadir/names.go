@@ -11,4 +11,6 @@ const (
 	LifeName = "cluster.life"
 	// RestoredName is there from a restore of node.key to the first start.
 	RestoredName = "holdfast.restored"
+	// BackupPlaceName has the value of backup.to at which the newest backup was made. A backup does not have it.
+	BackupPlaceName = "backup.place"
 )

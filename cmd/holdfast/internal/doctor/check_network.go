@@ -217,12 +217,35 @@ func readLeaf(file string) (*x509.Certificate, error) {
 	return leaf, nil
 }
 
+// placeTime bounds the question to the place of backups.
+const placeTime = 20 * time.Second
+
+// newestBackup asks the place of backups. It does not wait for a network file system that hangs.
+func newestBackup(ctx context.Context, p *Patient) (newest, good time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, placeTime)
+	defer cancel()
+	answered := make(chan struct{})
+	var n, g time.Time
+	var e error
+	go func() {
+		defer close(answered)
+		n, g, e = p.NewestBackup(ctx)
+	}()
+	select {
+	case <-answered:
+		return n, g, e
+	case <-ctx.Done():
+		return newest, good, fmt.Errorf("there is no answer: %w", ctx.Err())
+	}
+}
+
 func backups(ctx context.Context, p *Patient) []Finding {
 	c := p.Config.Backup
 	const what = "the log has why; `holdfast backup` makes one now"
 	// A server may have settings, and means to read the place, that this process does not have.
 	var newest time.Time
-	if p.Server != nil && p.Server.Backup != nil {
+	of := p.Server != nil && p.Server.Backup != nil
+	if of {
 		if p.Server.Backup.Failed {
 			return one(Trouble, "the last backup failed", what)
 		}
@@ -230,25 +253,32 @@ func backups(ctx context.Context, p *Patient) []Finding {
 	}
 	if newest.IsZero() {
 		switch {
-		case c.To == "" && (p.Server == nil || p.Server.Backup == nil):
+		case c.To == "" && !of:
 			return one(Warning, "none is made: backup.to is not set", "set backup.to to a directory on another disk or to a bucket, as docs/backup.md has it")
 		case p.Data == nil:
 			return one(Note, "there is nothing to back up yet", "")
 		case c.To != "":
-			var err error
-			if newest, err = p.NewestBackup(ctx); err != nil {
+			all, good, err := newestBackup(ctx, p)
+			if err != nil {
 				return failed(Trouble, fmt.Errorf("the backups at %s cannot be read: %w", c.To, err), "look whether the place is there, and may be read")
+			}
+			if newest = good; !all.Equal(good) {
+				return one(Trouble, "the newest backup lacks what could not be read when it was made", "run `holdfast store verify --repair`, then make another backup")
 			}
 		}
 	}
 	if newest.IsZero() {
-		return one(Trouble, "there is none yet", "`holdfast backup` makes one now")
+		return one(Trouble, "there is none yet", "look whether the disk of backup.to is mounted; `holdfast backup` makes one now")
 	}
 	age := max(0, p.Host.Now().Sub(newest)).Round(time.Minute)
 	says := fmt.Sprintf("the newest is from %s, %v ago", newest.UTC().Format("2006-01-02 15:04 MST"), age)
-	// One may fail, or take long, before anybody needs to look.
-	if every := time.Duration(c.Every); every > 0 && age > 2*every+time.Hour {
-		return one(Trouble, says+fmt.Sprintf("; backup.every is %v", every), what)
+	// The server knows its own schedule, and whether the clock was set back.
+	old := c.Every > 0 && age > c.MaxAge()
+	if of {
+		old = p.Server.Backup.Old
+	}
+	if old {
+		return one(Trouble, says+fmt.Sprintf("; backup.every is %v", time.Duration(c.Every)), what)
 	}
 	return one(OK, says, "")
 }

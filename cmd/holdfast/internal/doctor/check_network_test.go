@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -189,7 +190,7 @@ func TestCertificate(t *testing.T) {
 func TestBackups(t *testing.T) {
 	p := healthy(t)
 	newest := func(at time.Time, err error) {
-		p.NewestBackup = func(context.Context) (time.Time, error) { return at, err }
+		p.NewestBackup = func(context.Context) (time.Time, time.Time, error) { return at, at, err }
 	}
 	p.Config.Backup.To = ""
 	expect(t, p, "backup", Warning, "backup.to is not set")
@@ -198,10 +199,16 @@ func TestBackups(t *testing.T) {
 	expect(t, p, "backup", Trouble, "there is none yet")
 	newest(time.Time{}, errors.New("no answer"))
 	expect(t, p, "backup", Trouble, "no answer")
-	newest(noon.Add(-72*time.Hour), nil)
-	expect(t, p, "backup", Trouble, "72h0m0s ago; backup.every is 24h0m0s")
-	p.Config.Backup.Every = 0 // somebody makes them by hand
+	// It is old when /readyz says so, too.
+	newest(noon.Add(-p.Config.Backup.MaxAge()), nil)
 	expect(t, p, "backup", OK, "72h0m0s ago")
+	newest(noon.Add(-p.Config.Backup.MaxAge()-time.Minute), nil)
+	expect(t, p, "backup", Trouble, "72h1m0s ago; backup.every is 24h0m0s")
+	p.Config.Backup.Every = 0 // somebody makes them by hand
+	expect(t, p, "backup", OK, "72h1m0s ago")
+	// One that lacks something is no good one.
+	p.NewestBackup = func(context.Context) (time.Time, time.Time, error) { return noon, noon.Add(-time.Hour), nil }
+	expect(t, p, "backup", Trouble, "the newest backup lacks what could not be read")
 	p.Server = running()
 	p.Server.Backup = &admin.BackupCondition{Failed: true}
 	expect(t, p, "backup", Trouble, "the last backup failed")
@@ -209,6 +216,25 @@ func TestBackups(t *testing.T) {
 	p.Config.Backup.To = ""
 	p.Server.Backup = &admin.BackupCondition{Last: noon.Add(-time.Hour)}
 	expect(t, p, "backup", OK, "1h0m0s ago")
+	p.Server.Backup.Old = true
+	expect(t, p, "backup", Trouble, "1h0m0s ago")
 	p.Server.Backup.Last = time.Time{}
 	expect(t, p, "backup", Trouble, "there is none yet")
+}
+
+// A place of backups that hangs is not waited for.
+func TestBackupsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		p := &Patient{Config: config.Default(), Data: new(datadir.Dir), NewestBackup: func(context.Context) (newest, good time.Time, err error) {
+			<-end
+			return newest, good, nil
+		}}
+		p.Config.Backup.To = "/backups"
+		found := backups(t.Context(), p)
+		if len(found) != 1 || found[0].Level != Trouble || !strings.Contains(found[0].Text, "there is no answer") {
+			t.Errorf("found %+v", found)
+		}
+	})
 }

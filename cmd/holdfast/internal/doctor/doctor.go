@@ -52,9 +52,9 @@ type Patient struct {
 	Server    *admin.Condition
 	ServerErr error
 	Others    []OtherServer
-	// NewestBackup says when the newest backup was made at the configured place; zero if there is
-	// none.
-	NewestBackup func(context.Context) (time.Time, error)
+	// NewestBackup says when the newest backup was made at the configured place, and the newest that lacks
+	// nothing; zero if there is none.
+	NewestBackup func(context.Context) (newest, good time.Time, err error)
 
 	Host Host
 

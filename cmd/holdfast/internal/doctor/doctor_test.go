@@ -71,7 +71,9 @@ func healthy(t *testing.T) *Patient {
 	cfg.Store.MinFreeSpace = 1
 	return &Patient{
 		Config: cfg, Path: dir, Data: d,
-		NewestBackup: func(context.Context) (time.Time, error) { return noon.Add(-time.Hour), nil },
+		NewestBackup: func(context.Context) (newest, good time.Time, err error) {
+			return noon.Add(-time.Hour), noon.Add(-time.Hour), nil
+		},
 		Host: Host{
 			Machine:      func() (config.Machine, error) { return config.Machine{Memory: 8 << 30, Files: 1 << 16}, nil },
 			WordBits:     64,
