@@ -65,7 +65,7 @@ type NetworkCondition struct {
 
 // ClusterCondition is how the cluster is that keeps what is pinned.
 type ClusterCondition struct {
-	Answer []string `json:"answer"` // URLs of the peers that answer
+	Answer []string `json:"answer"` // URLs of the peers that answer and whose nodes do
 	// Away has why the others do not, by their URLs.
 	Away    map[string]string `json:"away,omitempty"`
 	Below   int               `json:"below"`   // DAGs with fewer copies than they are to have

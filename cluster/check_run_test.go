@@ -31,6 +31,45 @@ func TestRunTellsWhatIsUnread(t *testing.T) {
 	}
 }
 
+// The log has each reason for which the copies of a peer do not count, once, and that it is over.
+func TestLogTellsWhyPeersAreAway(t *testing.T) {
+	var lines logtest.Lines
+	f := newFront(t, 2, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
+	at := f.c.Peer(0)
+	tells := func(what string, away bool) {
+		t.Helper()
+		eventually(t, "the log has "+what, func() bool {
+			for line := range strings.Lines(lines.String()) {
+				if strings.Contains(line, what) && strings.Contains(line, at.URL()) {
+					return true
+				}
+			}
+			return false
+		})
+		answer, all := f.engine.Answering()
+		if _, is := all[at.URL()]; is != away || len(answer)+len(all) != 2 {
+			t.Errorf("after %q: %v answer, and %v are away", what, answer, all)
+		}
+		if s := f.engine.State(t.Context()).Peers[0]; s.NodeKnown == away {
+			t.Errorf("after %q: the peer is %+v", what, s)
+		}
+	}
+	at.Node.SetDown(true)
+	tells("the node of a cluster peer does not answer it", true)
+	at.Node.SetDown(false)
+	tells("the node of a cluster peer answers it again", false)
+	at.Kill()
+	tells("connection refused", true)
+	f.c.SetPassword("another") // its configuration was changed meanwhile
+	at.Start()
+	tells("cluster.password_file", true)
+	f.c.SetPassword("")
+	tells("a cluster peer answers again", false)
+	if n := strings.Count(lines.String(), at.URL()); n != 5 {
+		t.Errorf("the log has %d lines on it:\n%s", n, &lines)
+	}
+}
+
 // Whoever is told of a difference may be slow, and holds up no pin.
 func TestCheckTellsWithoutLock(t *testing.T) {
 	f := newFront(t, 3, nil)

@@ -84,6 +84,22 @@ func TestCheckMissing(t *testing.T) {
 	}
 }
 
+// What the cluster refuses to take is found by the next check as well, however soon that comes.
+func TestCheckFindsWhatIsRefused(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "3"} })
+	f.engine.posts.forget(f.dags[1].spec.DAG()) // it is not recent
+	f.c.Lose(f.cid(1))
+	f.c.Peer(2).Fill(true)
+	for range 2 {
+		var found []string
+		_, err := f.engine.Check(t.Context(), true, func(d Difference) { found = append(found, fmt.Sprintf("%s: %v", d.Kind, d.Err)) })
+		if want := []string{"missing: the cluster has 2 peers with room that answer, and 3 copies are wanted"}; err != nil || !slices.Equal(found, want) {
+			t.Errorf("it finds %q, %v", found, err)
+		}
+	}
+}
+
 // The pinset keeps what nothing here needs: its removal was lost with a peer.
 func TestCheckOrphan(t *testing.T) {
 	f := newFront(t, 3, nil)

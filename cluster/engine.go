@@ -104,6 +104,7 @@ type Engine struct {
 	began    began
 	check    checker
 	fetching atomic.Int64 // calls of Fetch that are under way
+	warned   atomic.Int64 // when it was last logged that pins do not come to all peers, in Unix nanoseconds
 	moving   sync.Map     // has the [pin.DAG]s that a drain moves at present
 
 	ctx    context.Context
@@ -328,10 +329,20 @@ func (e *Engine) Reachable() error {
 // one that is this DAG's: so what is read follows what was written. It returns the error of
 // a peer that refuses, an error of fn that is no peer's, and an [*pin.AwayError] if no peer answers.
 func (e *Engine) each(ctx context.Context, d pin.DAG, fn func(*peer) error) error {
-	first := int(maphash.String(e.seed, string(d)) % uint64(len(e.peers)))
+	return e.eachFrom(ctx, d, 0, fn)
+}
+
+// peerFor is the peer that a DAG's calls go to first, or that many after it.
+func (e *Engine) peerFor(d pin.DAG, skip int) *peer {
+	n := uint64(len(e.peers))
+	return e.peers[(maphash.String(e.seed, string(d))%n+uint64(skip))%n]
+}
+
+// eachFrom is each that begins so many peers later.
+func (e *Engine) eachFrom(ctx context.Context, d pin.DAG, skip int, fn func(*peer) error) error {
 	var last error
 	for i := range e.peers {
-		p := e.peers[(first+i)%len(e.peers)]
+		p := e.peerFor(d, skip+i)
 		if _, err := p.state(); err != nil {
 			if last == nil || errors.Is(err, errUnauthorized) {
 				last = err
@@ -418,11 +429,14 @@ func (e *Engine) Room(ctx context.Context, bytes uint64) error {
 			with = append(with, n)
 		}
 	}
-	if need := max(e.cfg.Replication.Min, 1); len(with) < need {
+	if need := e.leastWithRoom(); len(with) < need {
 		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(with), need)
 	}
 	return nil
 }
+
+// leastWithRoom is how many peers have to have room for new pins that ask for nothing else.
+func (e *Engine) leastWithRoom() int { return max(e.cfg.Replication.Min, 1) }
 
 // Announce implements [pin.Engine]: each node announces what it has.
 func (e *Engine) Announce(pin.DAG) {}

@@ -66,6 +66,10 @@ var (
 	errSilent = errors.New("no answer in time")
 )
 
+// isRefused reports whether what answers at the URL of a peer takes no calls of this server, which goes on
+// until an operator mends it.
+func isRefused(err error) bool { return errors.Is(err, errUnauthorized) || errors.Is(err, errNoPeer) }
+
 // away is what a user is shown while no peer does what a pin needs.
 func away(format string, a ...any) error { return &pin.AwayError{Reason: fmt.Sprintf(format, a...)} }
 

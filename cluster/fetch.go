@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -81,7 +82,9 @@ type fetch struct {
 	at    *pinInfo  // as the pinset has it, or will; nil before it was asked for
 	since time.Time // when it was last asked for
 	tried time.Time // when peers whose nodes lost it were last asked to try again
-	again bool      // a peer is away for too long: the pin is asked for although it is there
+	again bool      // a peer is away or has not heard of it for too long: the pin is asked for although it is there
+	tries int       // how often that was done
+	reads int       // how often the pinset was read anew, as some peers had not heard of the pin
 	moved bool      // something changed since the last look
 	last  string    // what the last look found
 	grown time.Time // when the nodes were last asked how far they are
@@ -90,8 +93,13 @@ type fetch struct {
 // step looks once.
 func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err error) {
 	if f.at == nil {
+		skip := 0
+		if f.again {
+			f.tries++
+			skip = f.tries
+		}
 		var posted bool
-		if f.at, posted, err = f.e.place(ctx, f.want, f.again); err != nil {
+		if f.at, posted, err = f.e.place(ctx, f.want, skip); err != nil {
 			return totals, false, err
 		}
 		f.since, f.again = time.Now(), false
@@ -159,21 +167,32 @@ func (f *fetch) progress(ctx context.Context, all copies) {
 	}
 }
 
-// recover has the peers try again whose nodes lost what they had, such as one that was replaced. By
-// themselves they do that every pin_recover_interval, 12 min.
+// recover has the peers try again as [Engine.recover] says, once in a while.
 func (f *fetch) recover(ctx context.Context, all copies) {
-	if time.Since(f.tried) < f.e.cfg.HearWithin {
-		return
-	}
-	for _, c := range all {
-		if p := f.e.byID(c.peer); p != nil && c.status == isLost && c.attempt == f.want.attempt {
-			f.tried = time.Now()
-			if err := p.recover(ctx, f.want.dag.CID()); err != nil { // it is asked again
-				f.e.log.Debug("a peer is not asked to fetch what its node lost", "cid", f.want.dag, "err", err)
-			}
-		}
+	if time.Since(f.tried) >= f.e.cfg.HearWithin && f.e.recover(ctx, f.want.dag, f.want.attempt, all) {
+		f.tried = time.Now()
 	}
 }
+
+// recover has the peers try again whose nodes lost what they had, such as one that was replaced, or were away
+// when they were asked to pin, and reports whether there are any. By themselves they do that every
+// pin_recover_interval, 12 min.
+func (e *Engine) recover(ctx context.Context, d pin.DAG, a pin.Attempt, all copies) (any bool) {
+	for _, c := range all {
+		p := e.byID(c.peer)
+		if p == nil || c.attempt != a || c.status != isLost && (c.status != isPinError || !nodeWasAway(c.reason)) {
+			continue
+		}
+		any = true
+		if err := p.recover(ctx, d.CID()); err != nil { // it is asked again
+			e.log.Debug("a peer is not asked to fetch what its node does not have", "cid", d, "err", err)
+		}
+	}
+	return any
+}
+
+// nodeWasAway reports whether a peer could not ask its node to pin: its HTTP client says why, and not the node.
+func nodeWasAway(reason string) bool { return strings.HasPrefix(reason, `Post "`) }
 
 // unheard reports whether the pin is to be asked for again: some peers never heard of it, or are
 // away for too long.
@@ -188,11 +207,30 @@ func (f *fetch) unheard(all copies) bool {
 			}
 		case c.attempt != f.want.attempt || c.status == isUnpinned || c.status == isRemote:
 			if waited >= f.e.cfg.HearWithin {
+				f.again = f.reads > 0 // what was asked for is there, and does not come to all
+				f.reads++
+				if f.again {
+					f.e.warnUnheard(f.want.dag, f.tries, c)
+				}
 				return true
 			}
 		}
 	}
 	return len(all) == 0
+}
+
+// warnEvery is how often it is logged at most that pins do not come to all peers: it may be all pins of one.
+const warnEvery = time.Minute
+
+// warnUnheard logs that a peer has not heard of a pin that another one has in its pinset.
+func (e *Engine) warnUnheard(d pin.DAG, skip int, by copyOf) {
+	last, now := e.warned.Load(), time.Now().UnixNano()
+	if now-last < int64(warnEvery) || !e.warned.CompareAndSwap(last, now) {
+		return
+	}
+	e.log.Warn("a pin does not come to all peers of the cluster, and is asked for again at another one",
+		"cid", d, "has_it", e.peerFor(d, skip).name(), "has_not", by.name,
+		"hint", "if it is always the same that has it: is its ID in consensus.crdt.trusted_peers of the others?")
 }
 
 // overLimits refuses a DAG that turns out to exceed its limits.
@@ -208,10 +246,10 @@ func overLimits(t pin.Totals, l pin.Limits, repair bool) error {
 	return nil
 }
 
-// place sees to it that the pinset has what is wanted. With again it posts that also if it is there:
-// the cluster then chooses other peers for those that are away. If there are no others, the pin stays
-// as it is. posted says that the pin was asked for just now.
-func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, posted bool, err error) {
+// place sees to it that the pinset has what is wanted. If skip is not 0 it posts that also if it is there, by
+// another peer than usual, as many after that one: the cluster then chooses other peers for those that are
+// away. If there are no others, the pin stays as it is. posted says that the pin was asked for just now.
+func (e *Engine) place(ctx context.Context, w wanted, skip int) (is *pinInfo, posted bool, err error) {
 	unlock, err := e.lock(ctx, w.dag)
 	if err != nil {
 		return nil, false, err
@@ -229,8 +267,8 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 		read = (*peer).allocation
 	}
 	var now *pinInfo
-	err = e.each(ctx, w.dag, func(p *peer) error {
-		if now, err = read(p, ctx, w.dag.CID()); err != nil || !again && e.isAsWanted(now, w) {
+	err = e.eachFrom(ctx, w.dag, skip, func(p *peer) error {
+		if now, err = read(p, ctx, w.dag.CID()); err != nil || skip == 0 && e.isAsWanted(now, w) {
 			is = now
 			return err
 		}
@@ -255,11 +293,14 @@ func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, 
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
 	q := e.optionsFor(w, now)
-	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
+	undo := e.note(w.dag, w.attempt, q) // whatever other answer comes, it may have been written
 	is, err = p.post(ctx, w.dag.CID(), q)
 	if badOptions(err) && q.Has("origins") {
 		q.Del("origins")
 		is, err = p.post(ctx, w.dag.CID(), q)
+	}
+	if tooFew(err) {
+		undo()
 	}
 	if badOptions(err) {
 		err = fmt.Errorf("the cluster does not take the pin: %w", err)
@@ -279,11 +320,16 @@ func (e *Engine) tooFewFor(ctx context.Context, r pin.Replication, why error) er
 			alive++
 		}
 	}
-	if alive >= r.Min && len(room) < r.Min {
+	alone := len(room) >= e.leastWithRoom() // others, which want fewer copies, go on
+	if alive >= r.Min && len(room) < r.Min && !alone {
 		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(room), r.Min)
 	}
 	e.log.Debug("too few peers for a pin", "err", why)
-	return away("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min)
+	reason := fmt.Sprintf("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min)
+	if len(room) >= r.Min { // a peer that was just started has not heard how much room the others have
+		reason = fmt.Sprintf("a peer of the cluster does not know yet of %d peers with room, and so many copies are wanted", r.Min)
+	}
+	return &pin.AwayError{Reason: reason, Alone: alone}
 }
 
 // totals asks the nodes that have a DAG how large it is. It is zero if none of them can say.

@@ -110,7 +110,7 @@ func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 			w.first = append(w.first, id)
 		}
 	}
-	_, _, err = r.e.place(ctx, w, false)
+	_, _, err = r.e.place(ctx, w, 0)
 	return err
 }
 
@@ -142,8 +142,10 @@ func (e *Engine) replace(ctx context.Context, w wanted) (posted *pinInfo, err er
 			return err
 		}
 		q := e.optionsFor(w, is)
-		e.note(w.dag, w.attempt, q)
-		posted, err = p.post(ctx, w.dag.CID(), q)
+		undo := e.note(w.dag, w.attempt, q)
+		if posted, err = p.post(ctx, w.dag.CID(), q); tooFew(err) {
+			undo()
+		}
 		return err
 	})
 	if tooFew(err) {
@@ -228,6 +230,7 @@ func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
 	diff := Difference{Kind: Few, CID: d.String(), Text: all.text(a, pin.Replication{Min: is.Min, Max: is.Max})}
 	if now.Sub(since) < r.e.cfg.LostAfter {
 		diff.Text += "; unless they come back, other peers get it in " + (r.e.cfg.LostAfter - now.Sub(since)).Round(time.Minute).String()
+		diff.Mended = r.repair && r.e.recover(ctx, d, a, all)
 		return r.outcome(ctx, diff, nil)
 	}
 	if r.repair {

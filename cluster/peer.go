@@ -100,8 +100,18 @@ func (p *peer) note(err error) {
 	switch {
 	case err == nil && was != nil && !errors.Is(was, errNew):
 		p.log.Info("a cluster peer answers again", "peer", p.base)
-	case err != nil && (was == nil || errors.Is(was, errNew)):
+	case err != nil && (was == nil || errors.Is(was, errNew) || isRefused(err) && !isRefused(was)):
 		p.log.Warn("a cluster peer does not answer", "peer", p.base, "err", err)
+	}
+}
+
+// noteNode logs that the node of the peer does not answer it any more, or does again.
+func (p *peer) noteNode(was, is string) {
+	switch {
+	case was == "" && is != "":
+		p.log.Warn("the node of a cluster peer does not answer it, so that its copies do not count", "peer", p.base, "err", oneLine(is))
+	case was != "" && is == "":
+		p.log.Info("the node of a cluster peer answers it again", "peer", p.base)
 	}
 }
 
@@ -303,9 +313,11 @@ func (p *peer) look(ctx context.Context) error {
 	if is.Node.ID == "" { // its node is away: what it was stays known
 		is.Node.ID, is.Node.Addresses = p.is.Node.ID, p.is.Node.Addresses
 	}
+	was := p.is.Node.Error
 	p.is = is
 	p.mu.Unlock()
 	p.note(nil)
+	p.noteNode(was, is.Node.Error)
 	return nil
 }
 

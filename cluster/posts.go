@@ -29,11 +29,12 @@ func (e *Engine) optionsIn(low, high int, meta func(string) string) string {
 	return fmt.Sprint(low, high, meta(attemptPrefix+own), meta(requestsPrefix+own), meta(unknownPrefix+own))
 }
 
-// note remembers that a pin is asked for with some options.
-func (e *Engine) note(d pin.DAG, a pin.Attempt, q url.Values) {
+// note remembers that a pin is asked for with some options. undo forgets that, if it turns out that it was not
+// written. The caller has the lock of the DAG until then.
+func (e *Engine) note(d pin.DAG, a pin.Attempt, q url.Values) (undo func()) {
 	low, _ := strconv.Atoi(q.Get("replication-min"))
 	high, _ := strconv.Atoi(q.Get("replication-max"))
-	e.posts.note(d, a, e.optionsIn(low, high, func(k string) string { return q.Get("meta-" + k) }))
+	return e.posts.note(d, a, e.optionsIn(low, high, func(k string) string { return q.Get("meta-" + k) }))
 }
 
 // settles reports whether what was asked for under the attempt may not have appeared yet. is is what
@@ -46,7 +47,7 @@ func (e *Engine) settles(d pin.DAG, a pin.Attempt, is *pinInfo) bool {
 	return e.posts.recent(d, a, options)
 }
 
-func (p *posts) note(d pin.DAG, a pin.Attempt, options string) {
+func (p *posts) note(d pin.DAG, a pin.Attempt, options string) (undo func()) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +62,16 @@ func (p *posts) note(d pin.DAG, a pin.Attempt, options string) {
 			}
 		}
 	}
+	was := p.all[d]
 	p.all[d] = posted{a, options, now}
+	return func() { p.restore(d, was) }
+}
+
+// restore puts back what was remembered of a DAG before.
+func (p *posts) restore(d pin.DAG, was posted) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all[d] = was // the zero value is never recent
 }
 
 // sweepPosts is from how many on old ones are forgotten.

@@ -121,7 +121,7 @@ func TestPostsKeepRequestsWithoutRecord(t *testing.T) {
 			}
 			w, err := f.engine.want(f.t.Context(), f.r.DAG(), a, nil)
 			if err == nil {
-				_, _, err = f.engine.place(f.t.Context(), w, true)
+				_, _, err = f.engine.place(f.t.Context(), w, 1)
 			}
 			if err != nil {
 				f.t.Error(err)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 )
@@ -55,7 +56,7 @@ func (e *Engine) State(ctx context.Context) State {
 		all.Go(func() {
 			if n := e.nodeOf(ctx, is.Node.ID); n != nil {
 				_, one.Holdfast = n.state()
-				one.NodeKnown = true
+				one.NodeKnown = is.Node.Error == ""
 			}
 		})
 		all.Go(func() {
@@ -94,12 +95,14 @@ func (e *Engine) Checked() Checked {
 	}
 }
 
-// Answering gives the URLs of the peers that answer, and why the others do not, from memory.
+// Answering gives the URLs of the peers that answer and whose nodes do, and why the others do not, from memory.
 func (e *Engine) Answering() (urls []string, away map[string]error) {
 	away = make(map[string]error)
 	for _, p := range e.peers {
-		if _, err := p.state(); err != nil {
+		if is, err := p.state(); err != nil {
 			away[p.base] = err
+		} else if is.Node.Error != "" {
+			away[p.base] = fmt.Errorf("%w: %s", errNodeAway, oneLine(is.Node.Error))
 		} else {
 			urls = append(urls, p.base)
 		}

@@ -38,6 +38,31 @@ func TestPlaceIsAway(t *testing.T) {
 	})
 }
 
+// A pin that wants more of the place than others is not tried whenever the place has room for those. It
+// waits for as long as that takes, as it does for a place that is away.
+func TestPlaceIsAwayForOnePinAlone(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		wants := func(more bool) {
+			r.net.mu.Lock()
+			r.net.away, r.net.alone = more, more
+			r.net.mu.Unlock()
+		}
+		wants(true)
+		r.net.set(dag(1), content{blocks: 2})
+		v := r.after(time.Hour, r.add(alice, 1), pin.Pinning)
+		if s := v.Info["status_details"]; s != "waiting: the place does not answer" {
+			t.Errorf("the pin says %q", s)
+		}
+		// 6 times in the first 5 minutes, and then each 5 minutes.
+		if n := len(r.logged("pin interrupted")); n > 20 {
+			t.Errorf("it was tried %d times in an hour", n)
+		}
+		v = r.after(23*time.Hour, v, pin.Pinning)
+		wants(false)
+		r.after(5*time.Minute+time.Second, v, pin.Pinned)
+	})
+}
+
 // What the place works on does not fail because it does not say how far it is.
 func TestPlaceWorks(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {

@@ -5,9 +5,10 @@ import "errors"
 // noteBlocked notes whether a run ended because the disk is full, or because the place is away,
 // which err says.
 func (s *scheduler) noteBlocked(j *job, err error) {
-	_, away := errors.AsType[*AwayError](err)
-	j.blocked = away || errors.Is(err, ErrDiskFull)
-	if j.starved = j.blocked; !j.blocked {
+	away, isAway := errors.AsType[*AwayError](err)
+	j.alone = isAway && away.Alone
+	j.blocked = isAway || errors.Is(err, ErrDiskFull)
+	if j.starved = j.blocked && !j.alone; !j.starved {
 		return
 	}
 	j.needs = 0

@@ -48,7 +48,12 @@ var (
 
 // AwayError says that the place where DAGs are kept takes nothing now. What waits for it goes
 // on by itself, and does not fail meanwhile: [Engine].Room returns nil once it is back.
-type AwayError struct{ Reason string } // in words for the user of a pin
+type AwayError struct {
+	Reason string // in words for the user of a pin
+	// Alone says that the place takes other DAGs, and not this one, which wants more of it. Room says
+	// nothing of that, so this one is tried again after ever longer pauses.
+	Alone bool
+}
 
 func (e *AwayError) Error() string { return e.Reason }
 

@@ -50,6 +50,7 @@ type network struct {
 	deaf      bool          // nothing is announced
 	full      bool          // every fetch finds that the disk is
 	away      bool          // no fetch reaches the place
+	alone     bool          // which is so for the DAG that is fetched alone
 	works     bool          // somebody else works on what does not come
 	answers   time.Duration // after how long peers have said that they do not have a root
 	withdrawn []pin.DAG
@@ -266,7 +267,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
 	if n.away {
-		planned = &pin.AwayError{Reason: "the place does not answer"}
+		planned = &pin.AwayError{Reason: "the place does not answer", Alone: n.alone}
 	}
 	there := n.had[j.Attempt]
 	if j.Repair {

@@ -39,6 +39,7 @@ type job struct {
 	tries    int       // runs that ended without success
 	repair   bool      // the DAG was complete: the job does not fail
 	blocked  bool      // parked until the disk has space; the stall clock stands
+	alone    bool      // it is blocked for what this DAG wants: the clock alone wakes it
 	starved  bool      // its last run ended because the disk was full
 	needs    uint64    // bytes for which there was no space; 0 if not known
 	late     string    // why it is about to fail

@@ -26,7 +26,7 @@ func (s *scheduler) setParked(j *job, nextTry time.Time) {
 		peers = append(peers, peerOf(o.Addr))
 	}
 	s.turns.Park(&j.Job, turns.Parking{
-		NextTry: nextTry, Ends: s.deadline(j), Blocked: j.blocked, Needs: j.needs, Peers: peers,
+		NextTry: nextTry, Ends: s.deadline(j), Blocked: j.blocked && !j.alone, Needs: j.needs, Peers: peers,
 	})
 }
 

@@ -22,15 +22,16 @@ type Peer struct {
 	ID, Name string
 	Node     *Node
 
-	c      *Cluster
-	url    string
-	server *httptest.Server // nil while it is away
-	hung   chan struct{}    // closed when it goes on; nil is that it does not hang
-	full   bool
-	asked  chan struct{}    // has an entry for each request that met it hanging
-	ops    map[string]*op   // what it pins and unpins
-	answer http.HandlerFunc // in the place of its own; nil is none
-	other  map[string]*Pin  // what its pinset has that differs from that of the others; nil is that it has not
+	c          *Cluster
+	url        string
+	server     *httptest.Server // nil while it is away
+	hung       chan struct{}    // closed when it goes on; nil is that it does not hang
+	full       bool
+	asked      chan struct{}    // has an entry for each request that met it hanging
+	ops        map[string]*op   // what it pins and unpins
+	answer     http.HandlerFunc // in the place of its own; nil is none
+	other      map[string]*Pin  // what its pinset has that differs from that of the others; nil is that it has not
+	distrusted bool             // the others do not take what it writes
 }
 
 // op is what a peer does about a CID.
@@ -156,6 +157,16 @@ func (p *Peer) Differ(cid string, is *Pin) {
 		p.other = make(map[string]*Pin)
 	}
 	p.other[cid] = is
+}
+
+// Distrust has the other peers ignore what this one writes, as they do if their trusted_peers do not have it.
+func (p *Peer) Distrust() {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.distrusted = true
+	if p.other == nil {
+		p.other = make(map[string]*Pin)
+	}
 }
 
 // Knows is what the peer's pinset has of a CID; nil is nothing.
@@ -416,7 +427,11 @@ func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.c.posts++
-	p.c.write(write{by: p, cid: cid, pin: &pin})
+	if p.distrusted {
+		p.other[cid] = &pin
+	} else {
+		p.c.write(write{by: p, cid: cid, pin: &pin})
+	}
 	p.send(w, pin)
 }
 

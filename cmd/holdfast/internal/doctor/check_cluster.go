@@ -26,8 +26,8 @@ func clusterCheck(_ context.Context, p *Patient) (all []Finding) {
 		if len(is.Answer) == 0 {
 			level = Trouble
 		}
-		all = append(all, Finding{Level: level, Text: "the peer at " + url + " does not answer: " + is.Away[url],
-			Hint: "look whether it runs, and at cluster.peers, cluster.username, cluster.password_file and cluster.ca_file"})
+		all = append(all, Finding{Level: level, Text: "the peer at " + url + " is away: " + is.Away[url],
+			Hint: "look whether it and its node run, and at cluster.peers, cluster.username, cluster.password_file and cluster.ca_file"})
 	}
 	if is.Below > 0 {
 		all = append(all, Finding{Level: Warning, Text: "with fewer copies than they are to have: " + text.Counted(is.Below, "DAG"),

@@ -100,6 +100,9 @@ func server(_ context.Context, p *Patient) []Finding {
 
 // samePeer looks for a server that runs with a copy of our directory.
 func samePeer(_ context.Context, p *Patient) []Finding {
+	if p.Config.Cluster.On() {
+		return one(Note, "this server is no node of the network: the cluster's nodes are", "")
+	}
 	if p.Data == nil {
 		return one(Note, "the first start makes the key of the node", "")
 	}

@@ -80,6 +80,8 @@ func TestSamePeer(t *testing.T) {
 	expect(t, p, "peer", OK, id)
 	must(t, os.WriteFile(p.Data.File(datadir.NodeKeyFile), []byte("no key"), 0o600))
 	expect(t, p, "peer", Trouble, "node.key is damaged")
+	p.Config.Cluster.Peers = []string{"http://s1.internal:9094"}
+	expect(t, p, "peer", Note, "the cluster's nodes are")
 }
 
 func TestOtherServers(t *testing.T) {

@@ -16,10 +16,10 @@ func clusterFamilies() (all []family) {
 			}
 		}})
 	}
-	add(prometheus.GaugeValue, "holdfast_cluster_peer_up", "1 while the peer of the cluster answers this server, else 0.", []string{"peer"},
+	add(prometheus.GaugeValue, "holdfast_cluster_peer_up", "1 while the peer of the cluster answers this server and its node answers it, else 0.", []string{"peer"},
 		func(s *cluster.State, emit emitter) {
 			for _, p := range s.Peers {
-				emit(number(p.Err == nil), p.URL)
+				emit(number(p.Err == nil && p.NodeAway == ""), p.URL)
 			}
 		})
 	add(prometheus.GaugeValue, "holdfast_cluster_room_bytes", "Bytes that the peer's node has room for; 0 is none, or not known.", []string{"peer"},
