@@ -19,6 +19,7 @@ import (
 
 	"github.com/ipfs/go-datastore"
 
+	"github.com/holdfast-ipfs/holdfast/internal/keyed"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -93,7 +94,7 @@ type Engine struct {
 	log      *slog.Logger
 	peers    []*peer
 	nodes    []*nodeRPC
-	locks    [256]chan struct{}
+	locks    *keyed.Locks // of the pins of DAGs that are written
 	seed     maphash.Seed
 	known    known
 	posts    posts
@@ -129,7 +130,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 	if len(cfg.Peers) == 0 {
 		return nil, errors.New("a cluster needs the URL of a peer")
 	}
-	e := &Engine{cfg: cfg, records: records, log: cfg.Logger, seed: maphash.MakeSeed(), known: newKnown()}
+	e := &Engine{cfg: cfg, records: records, log: cfg.Logger, seed: maphash.MakeSeed(), locks: keyed.New(256), known: newKnown()}
 	e.check.init()
 	e.heirs.Store(&cfg.Heirs)
 	e.life.Store(&cfg.Life)
@@ -155,9 +156,6 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 	}
 	for _, base := range cfg.Nodes {
 		e.nodes = append(e.nodes, newNodeRPC(base, client, cfg.AnswerTime))
-	}
-	for i := range e.locks {
-		e.locks[i] = make(chan struct{}, 1)
 	}
 	look, done := context.WithTimeoutCause(ctx, firstLook, errSilent)
 	defer done()
@@ -360,13 +358,7 @@ func (e *Engine) eachFrom(ctx context.Context, d pin.DAG, skip int, fn func(*pee
 
 // lock waits until nobody else writes the pin of a DAG. Errors: ctx's.
 func (e *Engine) lock(ctx context.Context, d pin.DAG) (unlock func(), err error) {
-	l := e.locks[maphash.String(e.seed, string(d))%uint64(len(e.locks))]
-	select {
-	case l <- struct{}{}:
-		return func() { <-l }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return e.locks.Lock(ctx, string(d))
 }
 
 // freespace reads how many bytes each peer has room for. A peer without room is not among them.

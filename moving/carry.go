@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"net/http"
 	"sync"
 
+	"github.com/holdfast-ipfs/holdfast/internal/keyed"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -46,16 +46,11 @@ type carrier struct {
 	dags  map[pin.DAG]pin.Status // what the target has; of several requests, what is furthest
 	fails int                    // in a row
 
-	seed  maphash.Seed
-	turns [64]chan struct{} // by DAG: an upload is for the only request of a DAG; each holds one
+	turns *keyed.Locks // by DAG: an upload is for the only request of a DAG
 }
 
 func newCarrier(from Exporter, to Uploader) *carrier {
-	c := &carrier{from: from, to: to, dags: map[pin.DAG]pin.Status{}, seed: maphash.MakeSeed()}
-	for i := range c.turns {
-		c.turns[i] = make(chan struct{}, 1)
-	}
-	return c
+	return &carrier{from: from, to: to, dags: map[pin.DAG]pin.Status{}, turns: keyed.New(64)}
 }
 
 // furthest orders statuses by how much is done.
@@ -82,9 +77,11 @@ func (r *run) carry(ctx context.Context, p Pin) error {
 		return err // it was parsed before
 	}
 	c, d := r.carrier, pin.DAGOf(root)
-	turn := c.turns[maphash.String(c.seed, string(d))%uint64(len(c.turns))]
-	turn <- struct{}{}
-	defer func() { <-turn }()
+	unlock, err := c.turns.Lock(ctx, string(d))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	c.mu.Lock()
 	status, known := c.dags[d]
 	c.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/keyed"
 )
 
 // command is one of Kubo's, as it is here.
@@ -171,7 +172,7 @@ type api struct {
 	ways     ways
 	local    *Local // nil: this is the door of accounts
 	runs     *runs
-	makes    *makes
+	makes    *keyed.Locks // by account and DAG, while a request may be made
 	searches *searches
 
 	mu   sync.Mutex
@@ -180,7 +181,7 @@ type api struct {
 
 func newAPI(cfg Config, w ways) *api {
 	return &api{
-		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), makes: newMakes(), searches: newSearches(),
+		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), makes: keyed.New(256), searches: newSearches(),
 		busy: map[callers]int{},
 	}
 }

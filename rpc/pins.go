@@ -122,7 +122,7 @@ func canPin(c cid.Cid) error {
 // requestFor finds the account's request for a DAG, or makes one. One that has another name, or
 // failed, is replaced. Of calls at the same time one makes it.
 func (q *call) requestFor(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
-	done, err := q.makes.hold(q.ctx, q.account, pin.DAGOf(c))
+	done, err := q.makes.Lock(q.ctx, q.account+string(pin.DAGOf(c)))
 	if err != nil {
 		return v, false, err
 	}
