@@ -141,11 +141,7 @@ func (e *Engine) replace(ctx context.Context, w wanted) (posted *pinInfo, err er
 		if err != nil {
 			return err
 		}
-		q := e.optionsFor(w, is)
-		undo := e.note(w.dag, w.attempt, q)
-		if posted, err = p.post(ctx, w.dag.CID(), q); tooFew(err) {
-			undo()
-		}
+		posted, err = e.postWanted(ctx, p, w, is)
 		return err
 	})
 	if tooFew(err) {
