@@ -154,7 +154,6 @@ type walk struct {
 
 	sharing  bool      // it takes part in the Share
 	held     bool      // it holds the slot, as far as it knows
-	writes   bool      // it gave the slot back, and only waits until all is durable
 	gained   bool      // it received something while it held the slot
 	lastGot  time.Time // when a block last came from the network
 	told     time.Time // when tell last wrote the progress
@@ -427,10 +426,7 @@ func (w *walk) acquire() error {
 		return err
 	}
 	w.held = true
-	if w.writes { // something was lost from disk
-		w.writes = false
-		w.job.Progress.Writes.Store(false)
-	}
+	w.job.Progress.Writes.Store(false) // something was lost from disk, if it was set
 	if !w.sharing {
 		w.sharing = true
 		w.cfg.Share.join()
@@ -440,7 +436,6 @@ func (w *walk) acquire() error {
 
 // onlyWrites gives the worker back when all blocks have come. Others use it while the disk is waited for.
 func (w *walk) onlyWrites() {
-	w.writes = true
 	w.job.Progress.Writes.Store(true)
 	w.job.Slot.Release()
 	w.held = false
