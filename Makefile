@@ -110,11 +110,12 @@ bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, 
 	cd e2e && $(GO) run ./bench
 	cd e2e && $(GO) run ./cluster/bench -only requests
 
-bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a reader far away, a million requests for what nobody has, and backups of 3 million blocks
+bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a reader far away, a million requests for what nobody has, pins of one block beneath a cluster, and backups of 3 million blocks
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./backup -backup-blocks 3000000 -backup-block-size 1100
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
+	cd e2e && $(GO) run ./bench --beneath 4000
 	cd e2e && $(GO) run ./cluster/bench -only requests
 
 BEFORE ?= HEAD^
