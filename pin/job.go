@@ -114,14 +114,24 @@ func (j *job) sample() {
 	j.sampled = bytes
 }
 
+// handles reports whether a run has blocks to handle: it has a worker for that or waits for one, or the
+// last blocks are being written.
+func (j *job) handles() bool {
+	if j.State() != turns.Running || j.slot == nil {
+		return false
+	}
+	waits, held := j.slot.State()
+	return waits || held || j.progress.Writes.Load()
+}
+
 // stalled reports whether the job has not got further for the timeout. A job that waits
-// for a worker, or walks through what is stored, does not stall.
+// for a worker, walks through what is stored, or writes the last blocks, does not stall.
 func (j *job) stalled(now time.Time, timeout, idle time.Duration) bool {
 	if j.blocked {
 		return false
 	}
 	if j.State() == turns.Running && j.slot != nil {
-		if waits, _ := j.slot.State(); waits || now.Sub(j.progress.LastBlock()) < idle {
+		if waits, _ := j.slot.State(); waits || j.progress.Writes.Load() || now.Sub(j.progress.LastBlock()) < idle {
 			return false
 		}
 	}

@@ -272,13 +272,8 @@ func (s *scheduler) idle(w Waiting) bool {
 	now := s.clock.Now()
 	last := w.Last.Add(-s.clock.Lost())
 	if j := s.jobs[w.DAG]; j != nil {
-		if j.blocked || j.repair {
+		if j.blocked || j.repair || j.handles() {
 			return false
-		}
-		if j.State() == turns.Running && j.slot != nil {
-			if waits, held := j.slot.State(); waits || held {
-				return false
-			}
 		}
 		if m := j.lastMoved(); m.After(last) {
 			last = m

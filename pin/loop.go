@@ -166,9 +166,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 		return turns.Activity{Busy: true}
 	}
 	l := turns.Activity{Since: j.seeking}
-	if waits, held := j.slot.State(); waits || held || j.progress.Writes.Load() {
-		l.Busy = true
-	}
+	l.Busy = j.handles()
 	if b := j.progress.LastBlock(); b.After(l.Since) {
 		l.Since = b
 	}
