@@ -270,6 +270,9 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 	}
 	for _, d := range batch {
 		pinned, err := p.isTold(ctx, d)
+		if errors.Is(err, pin.ErrUnreadable) {
+			continue // it stays as it is; the store has logged it, and the others do not wait for it
+		}
 		if err != nil {
 			return err
 		}
