@@ -163,6 +163,9 @@ func TestTheDiskWritesForLong(t *testing.T) {
 			run(t, cfg, func(r *rig) {
 				r.net.set(dag(0), content{blocks: 10, writes: 5 * time.Minute})
 				v := r.after(30*time.Second, r.add(alice, 0), pin.Pinning)
+				if d, until := v.Info["status_details"], v.Info["waits_until"]; !strings.Contains(d, "written") || until != "" {
+					t.Errorf("status_details %q, waits_until %q", d, until)
+				}
 				r.reaches("what is being written", 0, pin.ReachesOn)
 				if s := r.Stats(); s.Fetching != 1 || s.Seeking != 0 {
 					t.Errorf("while it is written the stats are %+v", s)
