@@ -25,6 +25,7 @@ type job struct {
 	slot      *turns.Slot
 	dirty     bool      // its requests changed since the run began
 	rechecked bool      // it was cancelled to begin anew
+	fresh     bool      // there are origins that it does not know
 	seeking   time.Time // since when this run seeks; zero if it does not yet
 	released  []Attempt // to be dropped when the run has ended, as it may still write under them
 
@@ -34,6 +35,7 @@ type job struct {
 	// Across runs.
 	progress *Progress // of this or the last run; nil before the first
 	began    time.Time // when the first run began
+	renewed  time.Time // when a run last ended so that new origins are tried
 	best     uint64    // the highest number of blocks of any earlier run
 	moved    time.Time // when it last got further: the stall clock
 	tries    int       // runs that ended without success

@@ -78,6 +78,7 @@ func (s *scheduler) look(now time.Time) {
 		j := s.of(t)
 		j.sample()
 		s.warnStuck(j, now, nil)
+		s.renew(j, now)
 	}
 	s.refill()
 	s.findAdrift(now)
@@ -180,7 +181,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 
 // start runs a job that was given a place.
 func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	j.dirty, j.rechecked, j.seeking = false, false, time.Time{}
+	j.dirty, j.rechecked, j.fresh, j.seeking = false, false, false, time.Time{}
 	if j.began.IsZero() {
 		j.began = now
 	}
