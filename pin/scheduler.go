@@ -141,7 +141,7 @@ func (s *scheduler) enqueue(r Request, old bool) {
 // renew has a run that receives nothing begin anew if there are new origins, so that these are tried. The
 // ones before them have had Slice for an answer then, however often others ask for the DAG.
 func (s *scheduler) renew(j *job, now time.Time) bool {
-	if !j.fresh || now.Sub(j.renewed) < s.cfg.Slice || j.handles() {
+	if !j.fresh || j.seeking.IsZero() || now.Sub(j.renewed) < s.cfg.Slice || j.handles() {
 		return false
 	}
 	j.fresh, j.renewed = false, now
