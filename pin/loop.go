@@ -207,7 +207,7 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	defer s.mu.Unlock()
 	defer s.kick()
 	s.turns.Ended(&j.Job)
-	j.cancel = nil // it would keep the run's memory
+	j.cancel = func(error) {} // the other would keep the run's memory; a job that is left as it is at close may be cancelled
 	if j.progress != nil {
 		j.progress.Providers.Store(0) // no peer is asked until the next run
 	}

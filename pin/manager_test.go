@@ -569,6 +569,31 @@ func TestRemoveAll(t *testing.T) {
 	})
 }
 
+// A request that is removed when the manager closes, and its fetch has ended by that, is removed.
+func TestRemoveAtClose(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinning)
+		removes := make(chan struct{})
+		r.recs.SetFault(func(method string) error {
+			if method == "Remove" {
+				<-removes
+			}
+			return nil
+		})
+		ended := make(chan error, 2)
+		go func() { ended <- r.Remove(t.Context(), alice, v.ID) }()
+		synctest.Wait()
+		go func() { ended <- r.Close() }()
+		synctest.Wait()
+		close(removes)
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestCloseTwice(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		v := r.add(alice, 1)
