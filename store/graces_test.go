@@ -11,6 +11,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
@@ -314,4 +315,76 @@ func TestForWaitsForNobody(t *testing.T) {
 	}
 	close(end)
 	must(t, <-ended)
+}
+
+// A clock that was ahead lengthens no grace by more than that grace, however many began meanwhile.
+func TestManyGracesBeganAheadOfTheClock(t *testing.T) {
+	const grace = time.Hour
+	var ahead atomic.Int64
+	s := openTest(t, t.TempDir(), Config{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	ahead.Store(int64(365 * 24 * time.Hour))
+	var all errgroup.Group
+	const n = pin.EndsAtOnce + 3
+	for i := range n {
+		all.Go(func() error {
+			r, err := s.Add(t.Context(), roomtest.Account, specOf(dagtest.Raw(fmt.Sprint(i)).Cid()))
+			if err == nil {
+				_, _, err = s.Linger(t.Context(), roomtest.Account, r.ID)
+			}
+			return err
+		})
+		all.Go(func() error {
+			a, err := s.NewUpload(t.Context())
+			if err == nil {
+				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
+			}
+			return err
+		})
+	}
+	must(t, all.Wait())
+	ended := func(end func(context.Context, string, time.Duration) (pin.Ended, bool, error)) (n int) {
+		t.Helper()
+		for more := true; more; {
+			e, again, err := end(t.Context(), "", grace)
+			must(t, err)
+			n += e.Graces
+			more = again
+		}
+		return n
+	}
+	for name, end := range map[string]func(context.Context, string, time.Duration) (pin.Ended, bool, error){
+		"what lingers": s.EndLingering, "uploads": s.EndUploads,
+	} {
+		ahead.Store(0)
+		if got := ended(end); got != 0 {
+			t.Errorf("%s: %d ended when the clock was set back", name, got)
+		}
+		ahead.Store(int64(grace))
+		if got := ended(end); got != n {
+			t.Errorf("%s: %d ended after their grace, want %d", name, got, n)
+		}
+	}
+}
+
+// An upload is kept although a DAG has its root: read as bytes, it has nothing of what is below.
+func TestUploadIsNotPinnedByItsRootAlone(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	tree := dagtest.Chain(3)
+	root := dagtest.Last(tree)
+	a, err := s.NewUpload(t.Context())
+	must(t, err)
+	roomtest.WalkDAG(t, s, a, tree)
+	must(t, s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 3}))
+	bytes := dagtest.Raw(string(tree[len(tree)-1].RawData()))
+	if string(bytes.Cid().Hash()) != string(root.Hash()) {
+		t.Fatal("the root's bytes have another hash")
+	}
+	roomtest.PinDAG(t, s, []blocks.Block{bytes})
+	if e, err := s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 0 {
+		t.Errorf("%+v counts as pinned, %v", e, err)
+	}
+	roomtest.PinDAG(t, s, tree)
+	if e, err := s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 1 {
+		t.Errorf("%+v is pinned, %v; want the upload", e, err)
+	}
 }
