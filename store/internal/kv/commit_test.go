@@ -390,3 +390,17 @@ func TestChangeFailsWithWhatItRead(t *testing.T) {
 		}
 	}
 }
+
+// A change that writes nothing does not count as a write that worked.
+func TestNothingWrittenProvesNothing(t *testing.T) {
+	d := open(t)
+	must(t, d.Update(t.Context(), func(*Tx) error { return nil }))
+	must(t, d.Writable(t.Context()))
+	must(t, d.View(t.Context(), func(r *Reader) error {
+		_, found, err := r.Get(MetaKey(metaProof))
+		if !found {
+			t.Error("Writable wrote nothing")
+		}
+		return err
+	}))
+}
