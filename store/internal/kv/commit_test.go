@@ -18,7 +18,7 @@ import (
 )
 
 // open opens a database that has what it goes by, and room.
-func open(t *testing.T) *DB {
+func open(t testing.TB) *DB {
 	t.Helper()
 	opt := badger.DefaultOptions(t.TempDir()).WithLogger(nil)
 	opt.SyncWrites, opt.DetectConflicts, opt.MemTableSize, opt.ValueThreshold = true, false, 8<<20, 1<<10
@@ -39,7 +39,7 @@ func open(t *testing.T) *DB {
 	return d
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func testKey(s string) []byte { return append([]byte{0x7f}, s...) }
 
 // hold makes the committer busy until release is called, so that what is
 // asked for meanwhile waits.
-func (s *DB) stall(t *testing.T) (release func()) {
+func (s *DB) stall(t testing.TB) (release func()) {
 	t.Helper()
 	started, end := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
@@ -71,7 +71,7 @@ func (s *DB) stall(t *testing.T) (release func()) {
 }
 
 // waiting blocks until n changes wait.
-func (s *DB) waiting(t *testing.T, n int) {
+func (s *DB) waiting(t testing.TB, n int) {
 	t.Helper()
 	for t.Context().Err() == nil {
 		s.commit.mu.Lock()
@@ -343,6 +343,91 @@ func TestScanSeesWhatIsNotCommitted(t *testing.T) {
 			return n < 2, nil
 		})
 	}))
+}
+
+// A scan sees what changes before it in the same commit wrote, however long its prefix is.
+func TestScanSeesChangesOfItsCommit(t *testing.T) {
+	s := open(t)
+	long := strings.Repeat("k", alikeBytes)
+	key := func(end string) []byte { return append([]byte(long), end...) }
+	must(t, s.Update(t.Context(), func(t *Tx) error {
+		for _, end := range []string{"a1", "a2", "a3"} {
+			t.Set(key(end), []byte("old"))
+		}
+		return nil
+	}))
+	// They have begun in this order, and share a commit.
+	release := s.stall(t)
+	var all sync.WaitGroup
+	for i, change := range []func(*Tx){
+		func(t *Tx) { t.Set(key("a0"), []byte("new")); t.Delete(key("a2")); t.Set([]byte(long), []byte("new")) },
+		func(t *Tx) { t.Set(key("a0"), []byte("newer")); t.Delete(key("a3")); t.Set(key("b"), []byte("new")) },
+	} {
+		all.Go(func() {
+			must(t, s.Update(t.Context(), func(t *Tx) error {
+				change(t)
+				return nil
+			}))
+		})
+		s.waiting(t, i+1)
+	}
+	all.Go(func() {
+		must(t, s.Update(t.Context(), func(x *Tx) error {
+			x.Set(key("a4"), []byte("own"))
+			for _, c := range []struct {
+				from   func() *Reader
+				prefix string
+				want   []string
+			}{
+				{func() *Reader { return &x.Reader }, long + "a", []string{"a0 newer", "a1 old", "a4 own"}},
+				{func() *Reader { return &x.Reader }, long, []string{" new", "a0 newer", "a1 old", "a4 own", "b new"}},
+				{func() *Reader { return &x.Reader }, long[1:], []string{" new", "a0 newer", "a1 old", "a4 own", "b new"}},
+				{x.Before, long + "a", []string{"a0 newer", "a1 old"}},
+			} {
+				var got []string
+				must(t, c.from().Scan(Span{Prefix: []byte(c.prefix)}, func(k, v []byte) (bool, error) {
+					got = append(got, fmt.Sprintf("%s %s", k[len(long):], v))
+					return true, nil
+				}))
+				if !slices.Equal(got, c.want) {
+					t.Errorf("%d bytes of prefix: %q, want %q", len(c.prefix), got, c.want)
+				}
+			}
+			return nil
+		}))
+	})
+	s.waiting(t, 3)
+	release()
+	all.Wait()
+}
+
+// A change of many that share a commit scans as one alone does.
+func BenchmarkScansOfManyChanges(b *testing.B) {
+	for _, n := range []int{1, maxChangesPerCommit} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			d := open(b)
+			for b.Loop() {
+				release := d.stall(b)
+				var all sync.WaitGroup
+				for i := range n {
+					all.Go(func() {
+						must(b, d.Update(b.Context(), func(t *Tx) error {
+							for j := range 8 {
+								prefix := testKey(fmt.Sprintf("%09d that it begins with, %d", i, j))
+								must(b, t.Scan(Span{Prefix: prefix, KeysOnly: true}, func(_, _ []byte) (bool, error) { return true, nil }))
+								t.Set(append(prefix, "and more"...), []byte("value"))
+							}
+							return nil
+						}))
+					})
+				}
+				d.waiting(b, n)
+				release()
+				all.Wait()
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/change")
+		})
+	}
 }
 
 // A change that read what a commit before it would have written, and came into
