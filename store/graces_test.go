@@ -388,3 +388,46 @@ func TestUploadIsNotPinnedByItsRootAlone(t *testing.T) {
 		t.Errorf("%+v is pinned, %v; want the upload", e, err)
 	}
 }
+
+// What could not be ended is not reported as ended: it would be dropped again and again.
+func TestWhatDidNotEndIsNotReleased(t *testing.T) {
+	lock, err := Lock(t.TempDir())
+	must(t, err)
+	opts := space.BadgerOptions()
+	opts.MemTableSize = 32 << 10 // a commit has no room for as much as ends at once
+	s, err := openWith(t.Context(), lock.dir, Config{Now: new(roomtest.Clock).Now}.withDefaults(), opts, migrations())
+	must(t, err)
+	defer func() { must(t, errors.Join(s.Close(), lock.Close())) }()
+	var all errgroup.Group
+	for i := range pin.EndsAtOnce {
+		all.Go(func() error {
+			r, err := s.Add(t.Context(), roomtest.Account, specOf(dagtest.Raw(fmt.Sprint(i)).Cid()))
+			if err == nil {
+				_, _, err = s.Begin(t.Context(), r.DAG())
+			}
+			if err == nil {
+				_, _, err = s.Linger(t.Context(), roomtest.Account, r.ID)
+			}
+			return err
+		})
+		all.Go(func() error {
+			a, err := s.NewUpload(t.Context())
+			if err == nil {
+				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
+			}
+			return err
+		})
+	}
+	must(t, all.Wait())
+	for name, end := range map[string]func(context.Context, string, time.Duration) (pin.Ended, bool, error){
+		"what lingers": s.EndLingering, "uploads": s.EndUploads,
+	} {
+		e, _, err := end(t.Context(), "", 0)
+		if err == nil {
+			t.Errorf("%s: a commit has room for all", name)
+		}
+		if e.Graces != 0 || len(e.Released) != 0 {
+			t.Errorf("%s: %d ended, and %d attempts are released, with %v", name, e.Graces, len(e.Released), err)
+		}
+	}
+}

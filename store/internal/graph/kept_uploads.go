@@ -273,5 +273,8 @@ func (g *Store) endUploads(ctx context.Context, due []pin.Attempt, over func(kep
 		}
 		return nil
 	})
+	if err != nil && !errors.Is(err, diskerr.ErrInDoubt) {
+		return pin.Ended{}, err
+	}
 	return e, err
 }

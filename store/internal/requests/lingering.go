@@ -373,5 +373,8 @@ func (s *Store) endDue(ctx context.Context, due []uint64, now int64, over func(l
 		}
 		return nil
 	})
-	return e, err
+	if err != nil {
+		return inDoubt(err, e), err
+	}
+	return e, nil
 }
