@@ -21,5 +21,3 @@
 //     of that at random against a model: package cluster
 //   - that the API of a front is that of one machine: package cmd/holdfast/internal/daemon
 package cluster
-//   - that the API of a front is that of one machine: package cmd/holdfast/internal/daemon
-package cluster
