@@ -45,7 +45,7 @@ const (
 	localCalls = 4 << 10
 	// So many uploads may be under way, and run. Each of the latter has a few MiB in hand.
 	localUploads = 256
-	localRuns = 64
+	localRuns    = 64
 )
 
 // localWays are those of a program on this machine. It reads what may be served to peers, which

@@ -45,7 +45,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 			MaxReceiveBufferPerStream:     streamBuffer,
 			MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
 		},
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // faults of clients
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // faults of clients
 	}
 }
 
