@@ -264,6 +264,8 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 		return err
 	}
 	defer leave()
+	share := a.Room.Share(p.Account)
+	defer share.Close()
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
 	if t, given := v["timeout"]; given {
@@ -273,7 +275,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 		ctx = within
 	}
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, end: end, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer), stop: func() {}}
+	q := &call{api: a, reader: newReader(a.Blocks, share), ctx: ctx, end: end, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer), stop: func() {}}
 	defer func() { q.stop() }() // before the context ends
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.

@@ -29,9 +29,9 @@ type Nodes struct {
 	charged int // bytes of those that were held at the last look
 }
 
-// openNode is a node that was read. It is not held any more when its bytes are gone.
+// openNode is a node that was read.
 type openNode struct {
-	data  weak.Pointer[byte]
+	gone  func() bool
 	bytes int
 }
 
@@ -49,16 +49,22 @@ func (e *TooDeepError) Error() string {
 // step is how many bytes of nodes are read between two looks at which of them are held.
 const step = 2 << 20
 
-// Open notes a node by its bytes, which live as long as it does. Which nodes are held any more is known
-// after a collection of garbage. There are many by themselves; one is asked for when it seems that too much
+// NodeMemory is what a node of dag-pb takes in memory, of a block with so many bytes and links.
+func NodeMemory(bytes, links int) int64 { return int64(bytes) + int64(links)*linkMemory }
+
+// Gone is for [Nodes.Open]: whether what p points to is not held any more.
+func Gone[T any](p *T) func() bool {
+	w := weak.Make(p)
+	return func() bool { return w.Value() == nil }
+}
+
+// Open notes a node, of a block with so many bytes and links. gone reports whether it is not held any more, which
+// is known after a collection of garbage. There are many by themselves; one is asked for when it seems that too much
 // is held. Errors: *TooDeepError; ErrFull.
-func (o *Nodes) Open(data []byte, links int) error {
-	if links == 0 || len(data) == 0 {
-		return nil
-	}
+func (o *Nodes) Open(gone func() bool, bytes, links int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := openNode{weak.Make(&data[0]), len(data) + links*linkMemory}
+	n := openNode{gone, int(NodeMemory(bytes, links))}
 	o.nodes = append(o.nodes, n)
 	if o.bytes += n.bytes; o.bytes < o.charged+step {
 		return nil
@@ -73,7 +79,7 @@ func (o *Nodes) Open(data []byte, links int) error {
 // look forgets the nodes that are not held any more, and charges the others.
 func (o *Nodes) look() error {
 	o.nodes = slices.DeleteFunc(o.nodes, func(n openNode) bool {
-		gone := n.data.Value() == nil
+		gone := n.gone()
 		if gone {
 			o.bytes -= n.bytes
 		}

@@ -163,6 +163,16 @@ func (s *Share) Need(ctx context.Context, bytes int64) error {
 	return nil // it was given at that moment
 }
 
+// Only says that the call needs no more than so many bytes from now on.
+func (s *Share) Only(bytes int64) {
+	if s == nil {
+		return
+	}
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	s.room.set(s, min(s.has, bytes))
+}
+
 // Close gives all back. It may be called twice.
 func (s *Share) Close() {
 	if s == nil {
@@ -172,11 +182,4 @@ func (s *Share) Close() {
 	defer s.room.mu.Unlock()
 	s.room.set(s, 0)
 	s.over = true
-}
-
-// Left is how many bytes of a room are left; it is for tests and metrics.
-func (r *Room) Left() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.all - r.used
 }

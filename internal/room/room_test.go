@@ -108,8 +108,8 @@ func TestNodesThatAreHeld(t *testing.T) {
 	r := New(64<<20, 64<<20)
 	s := r.Share("a")
 	nodes := NewNodes(s, 16<<20)
-	for range 1000 {
-		if err := nodes.Open(make([]byte, 1<<20), 1); err != nil {
+	for range 200 {
+		if err := nodes.Open(Gone(new([1 << 20]byte)), 1<<20, 1); err != nil {
 			t.Fatal("nodes that are not held: ", err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestNodesThatAreHeld(t *testing.T) {
 	for range 20 {
 		data := make([]byte, 1<<20)
 		held = append(held, data)
-		if err = nodes.Open(data, 1); err != nil {
+		if err = nodes.Open(Gone(&data[0]), len(data), 1); err != nil {
 			break
 		}
 	}
@@ -126,7 +126,7 @@ func TestNodesThatAreHeld(t *testing.T) {
 		t.Errorf("%d MiB may be held: %v", len(held), err)
 	}
 	other := NewNodes(r.Share("a"), 100<<20)
-	for err = nil; err == nil; err = other.Open(held[len(held)-1], 1) {
+	for err = nil; err == nil; err = other.Open(Gone(&held[len(held)-1][0]), 1<<20, 1) {
 		held = append(held, make([]byte, 1<<20))
 	}
 	if !errors.Is(err, ErrFull) || len(held) < 60 || len(held) > 70 {
