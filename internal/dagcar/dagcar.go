@@ -24,8 +24,6 @@ import (
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
 	"github.com/ipld/go-ipld-prime/node/basicnode"
 	"github.com/multiformats/go-multihash"
-
-	"github.com/holdfast-ipfs/holdfast/internal/room"
 )
 
 const (
@@ -104,7 +102,7 @@ type Config struct {
 	As func(c cid.Cid) (as cid.Cid, write bool)
 	// Share is what the links that are kept count for. If there is no room for them, fewer are kept. Nil is
 	// without a limit.
-	Share *room.Share
+	Share interface{ Grow(bytes int64) error }
 	// Before are blocks that come before those of the DAG.
 	Before []Block
 }
@@ -277,7 +275,7 @@ func (s *stream) fill(read func(cid.Cid, func(int) []byte) ([]byte, error)) erro
 			return err
 		}
 	}
-	return nil
+	return s.charge() // links were followed since
 }
 
 // visit writes a block and opens its links.
@@ -330,8 +328,11 @@ func (s *stream) visit(read func(cid.Cid, func(int) []byte) ([]byte, error), lin
 // linkMemory is what a link takes in memory.
 const linkMemory = 100
 
-// charge counts the links that are kept. Errors: room.ErrFull.
+// charge counts the links that are kept. The error is Config.Share's: there is no room.
 func (s *stream) charge() error {
+	if s.Share == nil {
+		return nil
+	}
 	more := int64(s.held)*linkMemory - s.share
 	err := s.Share.Grow(more)
 	if err == nil {

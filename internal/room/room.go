@@ -14,7 +14,7 @@ const (
 	// free is what a call has in any case, in bytes: small calls never meet the limit.
 	free = 256 << 10
 	// maxWait is how long a call waits for room. Those that have it compute, for a second or two.
-	maxWait = 20 * time.Second
+	maxWait = time.Minute
 )
 
 // ErrFull says that there is no room now.
@@ -123,7 +123,7 @@ func (r *Room) giveOut() {
 
 // Need says that the call needs so many bytes from now on, unless it has as many. It waits for them, and
 // what it had is given to others meanwhile: so the call should not hold it any more. More than a client
-// may have counts as that. Errors: ErrFull, after 20 s; that of ctx.
+// may have counts as that. Errors: ErrFull, after a minute; that of ctx.
 func (s *Share) Need(ctx context.Context, bytes int64) error {
 	if s == nil {
 		return nil
