@@ -289,15 +289,9 @@ func TestSlowUploadsByHTTP(t *testing.T) {
 				server := &http.Server{Handler: e, Protocols: &versions, ReadTimeout: time.Minute, WriteTimeout: 10 * time.Minute}
 				go server.Serve(l)
 				defer server.Close()
-				var clients []*http.Transport
-				defer func() {
-					for _, c := range clients {
-						c.CloseIdleConnections()
-					}
-				}()
 				add := func(account string, body io.Reader, contentType string) (int, string) {
 					client := &http.Transport{DialContext: l.Dial, Protocols: &versions}
-					clients = append(clients, client)
+					defer client.CloseIdleConnections()
 					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://within/api/v0/add", body)
 					if err != nil {
 						t.Error(err)
