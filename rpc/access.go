@@ -55,7 +55,7 @@ func (q *call) find(arg string) (found, error) {
 	if len(p.Segments()) == 2 { // there is nothing to resolve
 		return found{cid: root, path: p, pin: owned}, nil
 	}
-	fetch := fetcher.NewFetcherConfig(q.blocks)
+	fetch := fetcher.NewFetcherConfig(q.decoded)
 	fetch.PrototypeChooser = dagpb.AddSupportToChooser(fetcher.DefaultPrototypeChooser)
 	factory := resolver.NewBasicResolver(fetch)
 	if p.Namespace() == path.IPFSNamespace {

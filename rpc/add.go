@@ -96,11 +96,11 @@ func add(q *call) error {
 		top = files.NewSliceDirectory([]files.DirEntry{files.FileEntry("", top)})
 	}
 	if onlyHash {
-		end, err := q.runs.begin(q.ctx, q.account)
+		leave, err := q.place()
 		if err != nil {
 			return err
 		}
-		defer end()
+		defer leave()
 		return sent(q.addAll(top, o, newHashed(), func(cid.Cid) error { return nil }))
 	}
 	return q.upload(func(u Upload) error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -36,6 +37,11 @@ type writer struct {
 	conn    *http.ResponseController
 	trailer bool // an error of an answer that has begun is told there
 	flushed time.Time
+	pace    pace // of the client, which has to take the answer of an upload as well
+
+	mu      sync.Mutex // held while the deadline is set
+	sends   bool       // it waits for the client
+	hurries bool       // the client has drainTime to take it
 }
 
 func newWriter(c echo.Context, trailer bool) *writer {
@@ -65,12 +71,40 @@ func (w *writer) flush() {
 
 // limit begins the time in which the client must take something.
 func (w *writer) limit() {
-	_ = w.conn.SetWriteDeadline(time.Now().Add(stallTimeout)) // there is none in a test without a connection
+	w.pace.wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sends = true
+	w.setDeadline()
+}
+
+// setDeadline sets the deadline of what is sent. w.mu is held.
+func (w *writer) setDeadline() {
+	timeout := stallTimeout
+	if w.hurries {
+		timeout = drainTime
+	}
+	_ = w.conn.SetWriteDeadline(time.Now().Add(timeout)) // there is none in a test without a connection
+}
+
+// hurry leaves the client little time to take what is sent, now and later. It may be called at any time.
+func (w *writer) hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hurries = true; w.sends {
+		w.setDeadline()
+	}
 }
 
 // pause ends it, as nothing is sent for now: a deadline that passes ends a stream of HTTP/2, whatever
 // the client does.
-func (w *writer) pause() { _ = w.conn.SetWriteDeadline(time.Time{}) }
+func (w *writer) pause() {
+	w.pace.got(0)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sends = false
+	_ = w.conn.SetWriteDeadline(time.Time{})
+}
 
 // begin sends the header of a stream. form is headerStream or headerChunked.
 func (w *writer) begin(form, contentType string) {

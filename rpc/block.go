@@ -12,6 +12,9 @@ func blockGet(q *call) error {
 	if err != nil {
 		return err
 	}
+	if err := q.share.Need(q.ctx, int64(len(b.RawData()))); err != nil {
+		return err
+	}
 	out := q.out.raw(typeBlock, -1)
 	if _, err := out.Write(b.RawData()); err != nil {
 		return err

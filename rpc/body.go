@@ -35,6 +35,7 @@ type body struct {
 	r      io.ReadCloser
 	conn   *http.ResponseController
 	call   context.Context
+	pace   *pace
 	mu     sync.Mutex    // held while the deadline is set
 	over   bool          // the end of the call is none of the body any more
 	came   int           // bytes, since waited is counted
@@ -85,7 +86,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if err := b.wait(start.Add(readStall - b.waited)); err != nil {
 		return 0, err
 	}
+	b.pace.wait()
 	n, err := b.r.Read(p)
+	b.pace.got(n)
 	_ = b.wait(time.Time{}) // it fails if the call is over, which the next read tells
 	b.waited += time.Since(start)
 	if b.came += n; b.came >= readLeast {
@@ -111,7 +114,7 @@ func (q *call) files(arg string) (files.Directory, error) {
 	r := q.out.c.Request()
 	// The answer begins while the body is still being read.
 	_ = q.out.conn.EnableFullDuplex() // it fails only for what can do that anyway, or in a test
-	sent := &body{r: r.Body, conn: q.out.conn}
+	sent := &body{r: r.Body, conn: q.out.conn, pace: &q.out.pace}
 	q.stop = sent.endWith(q.ctx)
 	// The time that the server gives a whole request ends here: it may be long until the first read.
 	if err := sent.wait(time.Time{}); err != nil {

@@ -162,7 +162,7 @@ func TestDrainingHasOneDeadline(t *testing.T) {
 		start := time.Now()
 		err := drained(func(c echo.Context) error {
 			r := c.Request()
-			r.Body = &body{r: r.Body, conn: http.NewResponseController(c.Response()), call: r.Context()}
+			r.Body = &body{r: r.Body, conn: http.NewResponseController(c.Response()), call: r.Context(), pace: new(pace)}
 			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
 				t.Error(err)
 			}
@@ -229,7 +229,7 @@ func TestLeastRateOfABody(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			in := &trickle{t: t, ResponseWriter: httptest.NewRecorder()}
-			b := &body{r: in, conn: http.NewResponseController(in), call: t.Context()}
+			b := &body{r: in, conn: http.NewResponseController(in), call: t.Context(), pace: new(pace)}
 			good := 0
 			for ; good < test.reads; good++ {
 				time.Sleep(test.pause)
@@ -259,7 +259,7 @@ func (d *lastDeadline) SetReadDeadline(t time.Time) error {
 // A read leaves no deadline: the command may take long until the next one, and after the end.
 func TestBodyLeavesNoDeadline(t *testing.T) {
 	var d lastDeadline
-	b := &body{r: underDeadline{strings.NewReader("all of it"), &d}, conn: http.NewResponseController(&d), call: t.Context()}
+	b := &body{r: underDeadline{strings.NewReader("all of it"), &d}, conn: http.NewResponseController(&d), call: t.Context(), pace: new(pace)}
 	if _, err := b.Read(make([]byte, 3)); err != nil || !d.set || !d.last.IsZero() {
 		t.Fatalf("between two reads the deadline is %v, %v", d.last, err)
 	}

@@ -171,7 +171,7 @@ type api struct {
 
 	ways     ways
 	local    *Local // nil: this is the door of accounts
-	runs     *runs
+	places   *places
 	makes    *keyed.Locks // by account and DAG, while a request may be made
 	searches *searches
 
@@ -181,7 +181,7 @@ type api struct {
 
 func newAPI(cfg Config, w ways) *api {
 	return &api{
-		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), makes: keyed.New(256), searches: newSearches(),
+		Config: cfg, log: cfg.Logger, ways: w, places: newPlaces(w.allRun, w.accountRuns, cfg.Logger), makes: keyed.New(256), searches: newSearches(),
 		busy: map[callers]int{},
 	}
 }
@@ -217,6 +217,7 @@ type call struct {
 	*api
 	*reader
 	ctx     context.Context
+	end     context.CancelCauseFunc // ends ctx
 	who     auth.Principal
 	account string // of who
 	args    []string
@@ -263,19 +264,18 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 		return err
 	}
 	defer leave()
-	var (
-		ctx    context.Context
-		cancel context.CancelFunc
-	)
+	share := a.Room.Share(p.Account)
+	defer share.Close()
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
 	if t, given := v["timeout"]; given {
 		timeout, _ := time.ParseDuration(t) // it was checked
-		ctx, cancel = context.WithTimeout(r.Context(), timeout)
-	} else {
-		ctx, cancel = context.WithCancel(r.Context())
+		within, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		ctx = within
 	}
-	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer), stop: func() {}}
+	q := &call{api: a, reader: newReader(a.Blocks, share), ctx: ctx, end: end, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer), stop: func() {}}
 	defer func() { q.stop() }() // before the context ends
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.

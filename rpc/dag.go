@@ -1,7 +1,7 @@
 package rpc
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"time"
 
@@ -29,7 +29,7 @@ func dagExport(q *call) (err error) {
 	}
 	seen := q.Seen()
 	defer func() { err = errors.Join(err, seen.Close()) }()
-	cfg := dagcar.Config{Source: q.Below, Links: q.carLinks, Seen: seen}
+	cfg := dagcar.Config{Source: q.Below, Links: q.carLinks, Seen: seen, Share: q.share}
 	if cfg.Source == nil {
 		cfg.Source = dagcar.From(q.Blocks)
 	}
@@ -80,12 +80,15 @@ func dagGet(q *call) error {
 			return content(err)
 		}
 	}
-	raw := q.out.raw(textPlain, -1)
-	out := bufio.NewWriterSize(raw, buffer)
-	if err := encode(final, out); err != nil {
+	// The node takes far more memory than its text, so it is not held while the client reads.
+	var text bytes.Buffer
+	if err := encode(final, &text); err != nil {
 		return content(err)
 	}
-	if err := out.Flush(); err != nil {
+	nd, universal, final = nil, nil, nil
+	q.share.Only(int64(text.Cap()))
+	raw := q.out.raw(textPlain, -1)
+	if _, err := raw.Write(text.Bytes()); err != nil {
 		return err
 	}
 	raw.end()
@@ -116,6 +119,7 @@ func dagStat(q *call) error {
 		sum   dagSummary
 		all   = map[cid.Cid]struct{}{} // of all roots
 		told  = time.Now()
+		sums  = high{share: q.share}
 		shows = q.values.is("progress", true)
 	)
 	for _, arg := range q.args {
@@ -147,7 +151,7 @@ func dagStat(q *call) error {
 				if len(own)+len(all) > maxSeen {
 					return false, cannot("more than %d blocks are not counted, other than for the root of one pin", maxSeen)
 				}
-				return true, nil
+				return true, sums.to((len(own) + len(all)) * seenMemory)
 			},
 			got: func(b blocks.Block) error {
 				size := uint64(len(b.RawData()))

@@ -92,7 +92,8 @@
 //     these mean in the Pinning Services API.
 //   - Names (/ipns/) are not resolved.
 //   - Large answers are bounded: [maxEntries], [maxTexts], [maxSeen], [maxTarPath]. So is what
-//     reading one takes in memory: [maxHeld], [maxOpen].
+//     reading one takes in memory: [maxHeld], [room.MaxOpen]. All answers share a memory
+//     (Config.Room): one that finds none left is answered 429.
 //   - dag/stat of one pinned root answers what the account is charged for it, at once. That
 //     counts no identity CIDs, which Kubo counts as blocks.
 //
@@ -101,7 +102,8 @@
 // An account has at most [maxCalls] commands under way, and [maxWaits] that wait for a pin. An
 // answer may take any time, if its client takes some of it every [stallTimeout]. It has at most
 // [maxUploads] uploads, of which [accountRuns] run at a time, and [allRun] over all accounts. Others
-// wait with their bodies unread, and are answered 429 after [turnWait].
+// wait with their bodies unread, and are answered 429 after [turnWait]. When all places are taken and
+// another account waits, the upload of an account with more of them ends, or a slow one: see places.go.
 //
 // # The door for this machine
 //

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -68,6 +69,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		noLink  *resolver.ErrNoLink
 		often   *auth.LimitError
 		absent  ipld.ErrNotFound
+		deep    *room.TooDeepError
 		other   *echo.HTTPError
 	)
 	switch {
@@ -107,6 +109,12 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return cannot("%v", noLink)
 	case errors.As(err, &absent):
 		return cannot("block was not found locally (offline): %v", absent)
+	case errors.Is(err, room.ErrFull):
+		f := fail(http.StatusTooManyRequests, codeRate, "%v", room.ErrFull)
+		f.retryAfter = retryBusy
+		return f
+	case errors.As(err, &deep):
+		return cannot("%v", deep)
 	case errors.As(err, &refused):
 		return cannot("%v", refused)
 	case faults.HungUp(conn, err):

@@ -17,7 +17,7 @@ func (q *call) file(arg string) (files.Node, found, error) {
 	if err != nil {
 		return nil, f, err
 	}
-	file, err := unixfile.NewUnixfsFile(q.ctx, &openNodes{DAGService: q.dag, max: maxOpen}, nd)
+	file, err := unixfile.NewUnixfsFile(q.ctx, &openNodes{q.dag, q.held}, nd)
 	return file, f, content(err)
 }
 

@@ -39,7 +39,7 @@ func localPinLs(q *call) error {
 		q.out.end()
 		return nil
 	}
-	keys, size := map[string]localPin{}, listed{}
+	keys, size := map[string]localPin{}, listed{share: q.share}
 	err := q.localPins(kind, func(p localPin) error {
 		if err := size.add("pins", p.Cid, p.Name, p.Details); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
 	"os"
 	"slices"
@@ -16,6 +18,9 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 )
 
 const (
@@ -27,12 +32,17 @@ const (
 )
 
 // listed is how much is in a list that is not streamed.
-type listed struct{ entries, texts int }
+type listed struct {
+	share          *room.Share
+	entries, texts int
+}
 
 // add counts an entry with its texts. It fails if there is too much.
 func (l *listed) add(what string, texts ...string) error {
+	memory := int64(entryMemory)
 	for _, s := range texts {
 		l.texts += len(s)
+		memory += int64(len(s))
 	}
 	switch l.entries++; {
 	case l.entries > maxEntries:
@@ -40,7 +50,7 @@ func (l *listed) add(what string, texts ...string) error {
 	case l.texts > maxTexts:
 		return cannot("%s with more than %d bytes of names are not listed in one answer: ask for stream=true", what, maxTexts)
 	}
-	return nil
+	return l.share.Grow(memory)
 }
 
 type (
@@ -63,7 +73,7 @@ type (
 func ls(q *call) error {
 	children := q.values.is("resolve-type", true) || q.values.is("size", true)
 	stream := q.values.is("stream", false)
-	all, size := lsOutput{Objects: []lsObject{}}, listed{}
+	all, size := lsOutput{Objects: []lsObject{}}, listed{share: q.share}
 	for _, arg := range q.args {
 		links := []lsLink{}
 		err := q.entries(arg, func(l *ipld.Link) error {
@@ -90,7 +100,40 @@ func ls(q *call) error {
 		q.out.end()
 		return nil
 	}
-	return q.out.one(all)
+	return q.out.objects(all)
+}
+
+// objects answers with a list, entry by entry: the whole text may be several times as long as the names.
+func (w *writer) objects(all lsOutput) error {
+	w.c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	out := bufio.NewWriterSize(w, buffer)
+	var failed error // bufio keeps its own
+	write := func(text string, v any) {
+		out.WriteString(text)
+		if v == nil || failed != nil {
+			return
+		}
+		var b []byte
+		b, failed = json.Marshal(v)
+		out.Write(b)
+	}
+	write(`{"Objects":[`, nil)
+	for i, o := range all.Objects {
+		if i > 0 {
+			write(",", nil)
+		}
+		write(`{"Hash":`, o.Hash)
+		write(`,"Links":[`, nil)
+		for i, l := range o.Links {
+			if i > 0 {
+				write(",", nil)
+			}
+			write("", l)
+		}
+		write("]}", nil)
+	}
+	write("]}\n", nil)
+	return errors.Join(failed, out.Flush())
 }
 
 // entries calls each with the links of a directory, or of what is no directory. Their order is that of
@@ -126,6 +169,7 @@ func isShard(nd ipld.Node) bool {
 
 // shardEntries calls each with the entries of a directory that is in shards, shard by shard.
 func (q *call) shardEntries(root cid.Cid, each func(*ipld.Link) error) error {
+	remembered := high{share: q.share}
 	shards := map[cid.Cid]struct{}{root: {}} // a shard comes once, unless somebody wants us to go around
 	return walk{links: q.shardLinks, enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
 		if e.name != "" {
@@ -138,7 +182,7 @@ func (q *call) shardEntries(root cid.Cid, each func(*ipld.Link) error) error {
 		if len(shards) > maxSeen {
 			return false, cannot("a directory of more than %d shards is not listed", maxSeen)
 		}
-		return true, nil
+		return true, remembered.to(len(shards) * seenMemory)
 	}}.run(q, root)
 }
 

@@ -35,7 +35,7 @@ func pinLs(q *call) error {
 	case kind != recursive && kind != direct && kind != indirect && kind != anyType:
 		return refuse("invalid type '%s', must be one of {direct, indirect, recursive, all}", shorten(kind))
 	}
-	stream, keys, size := q.values.is("stream", false), map[string]pinType{}, listed{}
+	stream, keys, size := q.values.is("stream", false), map[string]pinType{}, listed{share: q.share}
 	emit := func(c cid.Cid, kind, name string) error {
 		if !q.values.is("names", q.values["name"] != "") {
 			name = ""

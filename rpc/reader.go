@@ -19,24 +19,30 @@ import (
 	_ "github.com/ipld/go-ipld-prime/codec/raw"
 
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // reader reads blocks for one call. It is boxo's view of them, and notes what is the
 // store's fault: boxo does not always pass errors on as they are.
 type reader struct {
-	blocks blockservice.BlockService
-	dag    ipld.DAGService
+	blocks  blockservice.BlockService
+	decoded blockservice.BlockService // of blocks that become nodes
+	dag     ipld.DAGService
+	share   *room.Share // of the memory that all calls have
+	held    *room.Nodes // of files and directories that are open
 
 	mu    sync.Mutex
 	fault error // the first of the store's
 }
 
-func newReader(b blockstore.Blockstore) *reader {
-	r := new(reader)
+func newReader(b blockstore.Blockstore, share *room.Share) *reader {
+	r := &reader{share: share, held: room.NewNodes(share, room.MaxOpen)}
 	stored := noted{b, r}
 	r.blocks = blockservice.New(stored, offline.Exchange(stored))
-	r.dag = readOnly{merkledag.NewReadOnlyDagService(merkledag.NewDAGService(r.blocks))}
+	become := room.Decoded{Blockstore: stored, Share: func(context.Context) *room.Share { return share }}
+	r.decoded = blockservice.New(become, offline.Exchange(become))
+	r.dag = readOnly{merkledag.NewReadOnlyDagService(merkledag.NewDAGService(r.decoded))}
 	return r
 }
 

@@ -45,6 +45,7 @@ func refs(q *call) error {
 	if q.values.is("unique", false) {
 		seen = map[cid.Cid]int64{}
 	}
+	remembered := high{share: q.share}
 	list := walk{links: q.namedLinks, enter: func(from cid.Cid, e edge, level int) (bool, error) {
 		at := int64(level)
 		if at > depth {
@@ -57,6 +58,9 @@ func refs(q *call) error {
 		if seen != nil {
 			if seen[e.cid] = at; len(seen) > maxSeen {
 				return false, cannot("more than %d refs cannot be told apart: leave out unique", maxSeen)
+			}
+			if err := remembered.to(len(seen) * seenMemory); err != nil {
+				return false, err
 			}
 		}
 		if again { // it was listed, and was too far down to be followed to the end

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
@@ -57,6 +58,8 @@ type Config struct {
 	Below dagcar.Source
 	// Seen makes a set for one call, which closes it.
 	Seen func() dagcar.Seen
+	// Room is the memory that all calls share, and others may share with them. Nil is without a limit.
+	Room *room.Room
 	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be read; nil
 	// denies none.
 	DeniedPath func(path string) error

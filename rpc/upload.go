@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -23,97 +21,21 @@ type Upload interface {
 	Close() error
 }
 
-const (
-	// maxUploads is how many uploads an account may have: some of them run, the others wait
-	// with their bodies unread.
-	maxUploads = 256
-	// So many run at the same time, of all accounts and of one. More would be no faster, and
-	// each takes memory. One account leaves room for others.
-	allRun      = 32
-	accountRuns = allRun / 4
-	// turnWait is how long an upload waits for its turn, and retryTurn when to come again
-	// after that: its connection is not kept for longer.
-	turnWait  = time.Minute
-	retryTurn = 10 * time.Second
-)
-
-// runs are the uploads that run.
-type runs struct {
-	all  chan struct{}
-	each int // of one account
-
-	mu sync.Mutex
-	of map[string]*accountRun
-}
-
-type accountRun struct {
-	n    int // that run or wait
-	runs chan struct{}
-}
-
-func newRuns(all, each int) *runs {
-	return &runs{all: make(chan struct{}, all), each: each, of: make(map[string]*accountRun)}
-}
-
-func noTurn(others string) error {
-	f := fail(http.StatusTooManyRequests, codeRate, "%s that run left no room for this one for %v", others, turnWait)
-	f.retryAfter = retryTurn
-	return f
-}
-
-// begin waits until an upload of the account may run. It fails after turnWait, or when ctx ends.
-func (r *runs) begin(ctx context.Context, account string) (end func(), err error) {
-	r.mu.Lock()
-	a := r.of[account]
-	if a == nil {
-		a = &accountRun{runs: make(chan struct{}, r.each)}
-		r.of[account] = a
-	}
-	a.n++
-	r.mu.Unlock()
-	leave := func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if a.n--; a.n == 0 {
-			delete(r.of, account)
-		}
-	}
-	late := time.NewTimer(turnWait)
-	defer late.Stop()
-	select {
-	case a.runs <- struct{}{}:
-	case <-late.C:
-		leave()
-		return nil, noTurn("the account's uploads")
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
-	select {
-	case r.all <- struct{}{}:
-	case <-late.C:
-		<-a.runs
-		leave()
-		return nil, noTurn("other uploads")
-	case <-ctx.Done():
-		<-a.runs
-		leave()
-		return nil, ctx.Err()
-	}
-	return func() {
-		<-r.all
-		<-a.runs
-		leave()
-	}, nil
+// place waits until an upload of the call may run.
+func (q *call) place() (leave func(), err error) {
+	return q.places.begin(q.ctx, q.account, &q.out.pace, func(why error) {
+		q.end(why)
+		q.out.hurry()
+	})
 }
 
 // upload runs work with an upload, which it closes at the end.
 func (q *call) upload(work func(u Upload) error) (err error) {
-	end, err := q.runs.begin(q.ctx, q.account)
+	leave, err := q.place()
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer leave()
 	u, err := q.Upload(q.ctx, q.account)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/ipfs/go-cidutil/cidenc"
 	"github.com/labstack/echo/v4"
@@ -19,101 +17,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
-// So many uploads run at a time, of an account and of all; others wait, or give up.
-func TestUploadsWaitForTheirTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRuns(allRun, accountRuns)
-		var ends []func()
-		begin := func(account string) {
-			t.Helper()
-			end, err := r.begin(t.Context(), account)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ends = append(ends, end)
-		}
-		for range accountRuns {
-			begin("alice")
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		gaveUp := make(chan error, 1)
-		go func() {
-			_, err := r.begin(ctx, "alice")
-			gaveUp <- err
-		}()
-		for i := range allRun - accountRuns { // other accounts do not wait for the first
-			begin([]string{"bob", "dave", "erin"}[i%3])
-		}
-		synctest.Wait()
-		cancel()
-		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
-			t.Errorf("an upload that gave up: %v", err)
-		}
-		waited := make(chan func(), 1)
-		go func() {
-			end, err := r.begin(t.Context(), "carol")
-			if err != nil {
-				t.Error(err)
-			}
-			waited <- end
-		}()
-		synctest.Wait()
-		select {
-		case <-waited:
-			t.Fatal("more uploads run than may")
-		default:
-		}
-		ends[0]()
-		(<-waited)()
-		for _, end := range ends[1:] {
-			end()
-		}
-		if len(r.of) != 0 || len(r.all) != 0 {
-			t.Errorf("%d accounts and %d uploads are left", len(r.of), len(r.all))
-		}
-	})
-}
-
-// An upload that gets no turn is refused, and leaves nothing behind.
-func TestUploadGetsNoTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRuns(allRun, accountRuns)
-		var ends []func()
-		refused := func(account, part string) {
-			t.Helper()
-			start := time.Now()
-			_, err := r.begin(t.Context(), account)
-			var f *failure
-			if !errors.As(err, &f) || f.status != http.StatusTooManyRequests || f.retryAfter == 0 || !strings.Contains(f.message, part) {
-				t.Errorf("an upload without a turn: %v", err)
-			}
-			if waited := time.Since(start); waited != turnWait {
-				t.Errorf("it waited %v", waited)
-			}
-		}
-		for i := range allRun {
-			if i == accountRuns {
-				refused("a", "the account's uploads")
-			}
-			end, err := r.begin(t.Context(), string(rune('a'+i/accountRuns)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ends = append(ends, end)
-		}
-		refused("z", "other uploads")
-		for _, end := range ends {
-			end()
-		}
-		if len(r.of) != 0 || len(r.all) != 0 {
-			t.Errorf("%d accounts and %d uploads are left", len(r.of), len(r.all))
-		}
-	})
-}
-
 // A client of which nothing comes is told so.
 func TestBodyThatStalls(t *testing.T) {
-	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder()), call: t.Context()}
+	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder()), call: t.Context(), pace: new(pace)}
 	_, err := b.Read(make([]byte, 1))
 	var f *failure
 	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "less than 64 KiB of the body came") {
@@ -161,7 +67,7 @@ func TestOnlyHashTakesItsTurn(t *testing.T) {
 		a := newAPI(Config{Profile: upload.Default}, accountWays())
 		var ends []func()
 		for range accountRuns {
-			end, err := a.runs.begin(t.Context(), "alice")
+			end, err := a.places.begin(t.Context(), "alice", new(pace), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,8 +87,8 @@ func TestOnlyHashTakesItsTurn(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if len(a.runs.of) != 0 || len(a.runs.all) != 0 {
-			t.Errorf("%d accounts and %d uploads are left", len(a.runs.of), len(a.runs.all))
+		if len(a.places.running)+len(a.places.waiting) != 0 {
+			t.Errorf("%d uploads run, and %d wait", len(a.places.running), len(a.places.waiting))
 		}
 	})
 }
@@ -199,8 +105,8 @@ func TestUploadIsClosedAfterAPanic(t *testing.T) {
 		}()
 		_ = q.upload(func(Upload) error { panic("broken") })
 	}()
-	if w.live != 0 || len(q.runs.all) != 0 {
-		t.Errorf("%d uploads are open, and %d run", w.live, len(q.runs.all))
+	if w.live != 0 || len(q.places.running) != 0 {
+		t.Errorf("%d uploads are open, and %d run", w.live, len(q.places.running))
 	}
 	broken := errors.New("broken")
 	if err := q.upload(func(Upload) error { return broken }); !errors.Is(err, broken) || w.live != 0 {

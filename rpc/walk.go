@@ -44,6 +44,7 @@ func (w walk) run(q *call, root cid.Cid) error {
 	var (
 		path []level // from the root down, without those whose links were all followed
 		held int
+		room = high{share: q.share}
 	)
 	open := func(c cid.Cid, depth int) error {
 		b, err := q.block(q.ctx, c)
@@ -65,11 +66,15 @@ func (w walk) run(q *call, root cid.Cid) error {
 		if held > maxHeld {
 			return cannot("what is below %s is too deep and wide at once: more than %d links are open, or fewer with long names", root, maxHeld)
 		}
+		if err := room.to(held * heldMemory); err != nil {
+			return err
+		}
 		if len(links) > 0 {
 			path = append(path, level{c, depth, links})
 		}
 		return nil
 	}
+	defer func() { _ = q.share.Grow(-room.bytes) }() // what is given back is taken
 	if err := open(root, 1); err != nil {
 		return err
 	}

@@ -43,8 +43,9 @@ const (
 	// A cluster peer has as many pins under way as its concurrent_pins, which its operators set
 	// up to 256, and asks for the state of one or two pins at the same time for each.
 	localCalls = 4 << 10
-	// So many uploads run. Each has a few MiB in hand.
-	localRuns = 64
+	// So many uploads may be under way, and run. Each of the latter has a few MiB in hand.
+	localUploads = 256
+	localRuns    = 64
 )
 
 // localWays are those of a program on this machine. It reads what may be served to peers, which
@@ -52,7 +53,7 @@ const (
 // that cannot be completed: ipfs-cluster reads no trailers, and would take the part for the whole.
 func localWays() ways {
 	return ways{
-		commands: localCommands, calls: localCalls, waits: localCalls, uploads: maxUploads,
+		commands: localCommands, calls: localCalls, waits: localCalls, uploads: localUploads,
 		allRun: localRuns, accountRuns: localRuns,
 		mayRead: func(*call, cid.Cid) (*pin.Request, error) { return nil, nil },
 		request: func(q *call, c cid.Cid, name string, named bool) (pin.View, bool, error) {

@@ -100,6 +100,9 @@ type Config struct {
 	// As gives the CID that a block of the DAG is written under, and whether it is written at all; its
 	// links are followed whatever it says. Nil writes each under its own.
 	As func(c cid.Cid) (as cid.Cid, write bool)
+	// Share is what the links that are kept count for. If there is no room for them, fewer are kept. Nil is
+	// without a limit.
+	Share interface{ Grow(bytes int64) error }
 	// Before are blocks that come before those of the DAG.
 	Before []Block
 }
@@ -158,6 +161,7 @@ type stream struct {
 	buf    []byte // the piece that is being filled
 	path   []level
 	held   int      // links in path
+	share  int64    // bytes of Config.Share
 	again  int      // blocks that were entered as Link.Again
 	codecs []uint64 // that were seen; the place of each is its bit in a number of Seen
 }
@@ -271,7 +275,7 @@ func (s *stream) fill(read func(cid.Cid, func(int) []byte) ([]byte, error)) erro
 			return err
 		}
 	}
-	return nil
+	return s.charge() // links were followed since
 }
 
 // visit writes a block and opens its links.
@@ -314,10 +318,27 @@ func (s *stream) visit(read func(cid.Cid, func(int) []byte) ([]byte, error), lin
 		return fmt.Errorf("block %s is deeper in the DAG than can be followed", link.CID)
 	}
 	s.path = append(s.path, level{from: link, links: links})
-	if s.held += len(links); s.held > s.maxHeld {
-		s.letGo()
+	if s.held += len(links); s.held <= s.maxHeld && s.charge() == nil {
+		return nil
 	}
-	return nil
+	s.letGo()
+	return s.charge()
+}
+
+// linkMemory is what a link takes in memory.
+const linkMemory = 100
+
+// charge counts the links that are kept. The error is Config.Share's: there is no room.
+func (s *stream) charge() error {
+	if s.Share == nil {
+		return nil
+	}
+	more := int64(s.held)*linkMemory - s.share
+	err := s.Share.Grow(more)
+	if err == nil {
+		s.share += more
+	}
+	return err
 }
 
 // letGo lets go of the links of the levels that are needed last, all but those of the last two.
@@ -347,7 +368,7 @@ func (s *stream) readAgain(read func(cid.Cid, func(int) []byte) ([]byte, error),
 	}
 	l.links, l.away = links[l.next:], false
 	s.held += len(l.links)
-	return nil
+	return s.charge()
 }
 
 // maxCodecs is how many codecs and versions of CIDs a DAG may have: each is a bit, and one more

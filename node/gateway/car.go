@@ -149,7 +149,7 @@ func (s *carStream) WriteTo(w io.Writer) (n int64, err error) {
 		}
 		n = out.n
 	}()
-	cfg := dagcar.Config{Source: s.cfg.Below, Links: s.links, ByHash: true, Before: s.before}
+	cfg := dagcar.Config{Source: s.cfg.Below, Links: s.links, ByHash: true, Before: s.before, Share: shareOf(s.ctx)}
 	if cfg.Source == nil {
 		cfg.Source = dagcar.From(s.cfg.Blocks)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -19,6 +18,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -33,7 +33,11 @@ const (
 type fault struct {
 	mu     sync.Mutex
 	err    error
-	missed bool // some block could not be had, for whatever reason
+	missed bool  // some block could not be had, for whatever reason
+	full   error // the first refusal for want of memory
+
+	share *room.Share // of the request
+	held  *room.Nodes // that it has
 }
 
 type faultKey struct{}
@@ -102,6 +106,10 @@ func noteFault(ctx context.Context, err *error) {
 // noteError notes an error if it is a fault of the server's.
 func noteError(ctx context.Context, err error) {
 	switch {
+	case isTooMuch(err):
+		if f, ok := ctx.Value(faultKey{}).(*fault); ok {
+			f.noteFull(err)
+		}
 	case err == nil, ipld.IsNotFound(err), errors.Is(err, pin.ErrDenied), errors.Is(err, context.Canceled):
 	default:
 		note(ctx, err)
@@ -111,9 +119,12 @@ func noteError(ctx context.Context, err error) {
 // tellFaults answers the server's own faults with 500 and a request id, and logs the cause
 // once under that id. If the client hung up, the status is 499. An answer that has begun and
 // lacks a block is cut off, so that nobody takes it for whole.
-func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
+func (c Config) tellFaults(next http.Handler) http.Handler {
+	log := c.Logger
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f := new(fault)
+		share := c.Room.Share(client)
+		defer share.Close()
+		f := &fault{share: share, held: room.NewNodes(share, room.MaxOpen)}
 		a := &answer{ResponseWriter: w, conn: r.Context(), fault: f}
 		defer func() {
 			switch p := recover(); p {
@@ -126,6 +137,9 @@ func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
 			}
 			if cause := a.cause(); cause != nil {
 				log.Error("gateway request failed", "request", a.requestID(), "method", r.Method, "path", r.URL.Path, "err", cause)
+			}
+			if full := f.refusal(); full != nil {
+				log.Warn("gateway request needs more memory than there is for it", "method", r.Method, "host", r.Host, "path", r.URL.Path, "err", full)
 			}
 			if f.isMissed() && !a.isRefused() {
 				a.cutOff()
@@ -184,12 +198,16 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.sent = true
 	h := a.Header()
+	full := a.fault.refusal()
+	if status == http.StatusInternalServerError && full != nil { // boxo does not always pass errors on
+		status = statusOf(full)
+	}
 	if status >= http.StatusBadRequest { // boxo lets caches keep errors for ever
 		a.refused = true
 		h.Del("Cache-Control")
 		h.Del("Etag")
 	}
-	if status != http.StatusInternalServerError {
+	if status != http.StatusInternalServerError && full == nil {
 		a.ResponseWriter.WriteHeader(status)
 		return
 	}
@@ -198,6 +216,14 @@ func (a *answer) WriteHeader(status int) {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if full != nil {
+		if status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", "1")
+		}
+		a.ResponseWriter.WriteHeader(status)
+		fmt.Fprintln(a.ResponseWriter, full)
+		return
+	}
 	if a.fault.get() == nil && a.conn.Err() != nil {
 		a.ResponseWriter.WriteHeader(faults.StatusClientGone)
 		return

@@ -40,6 +40,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -80,6 +81,8 @@ type Config struct {
 	Links func(c cid.Cid, data []byte) ([]cid.Cid, error)
 	// Seen makes a set for one CAR, which closes it.
 	Seen func() dagcar.Seen
+	// Room is the memory that all requests share, and others may share with them. Nil is without a limit.
+	Room *room.Room
 	// DeniedPath gives an error for a path that is denied, such as "/ipfs/CID/some/file".
 	// Nil denies none. Blocks denies blocks by itself.
 	DeniedPath func(path string) error
@@ -106,7 +109,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Blocks = noted{cfg.Blocks}
-	blocks := service(cfg.Blocks)
+	blocks := service(cfg.bounded(cfg.Blocks))
 	inner, err := boxo.NewBlocksBackend(blocks, boxo.WithNameSystem(newDNSLinks(cfg.People)))
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
@@ -128,7 +131,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.People != nil {
 		handler = boxo.NewHostnameHandler(options, backend, cfg.People.serve(handler))
 	}
-	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, handler)), nil
+	return boxo.NewHeaders(nil).ApplyCors().Wrap(cfg.tellFaults(handler)), nil
 }
 
 // service is boxo's view of the blocks.

@@ -202,17 +202,28 @@ func (b *backend) allow(p path.ImmutablePath) error {
 	return gone410(b.cfg.DeniedPath(p.String()))
 }
 
+// allowWay is allow, and refuses a path whose way takes too much memory.
+func (b *backend) allowWay(ctx context.Context, p path.ImmutablePath) error {
+	if err := b.allow(p); err != nil {
+		return err
+	}
+	if _, err := b.resolve(ctx, p); isTooMuch(err) {
+		return err
+	}
+	return nil // any other error comes up again
+}
+
 // ResolvePath implements [boxo.IPFSBackend].
 func (b *backend) ResolvePath(ctx context.Context, p path.ImmutablePath) (boxo.ContentPathMetadata, error) {
 	if err := b.allow(p); err != nil {
 		return boxo.ContentPathMetadata{}, err
 	}
-	return b.BlocksBackend.ResolvePath(ctx, p)
+	return b.resolve(ctx, p)
 }
 
 // Head implements [boxo.IPFSBackend].
 func (b *backend) Head(ctx context.Context, p path.ImmutablePath) (boxo.ContentPathMetadata, *boxo.HeadResponse, error) {
-	if err := b.allow(p); err != nil {
+	if err := b.allowWay(ctx, p); err != nil {
 		return boxo.ContentPathMetadata{}, nil, err
 	}
 	return b.BlocksBackend.Head(ctx, p)
@@ -220,7 +231,7 @@ func (b *backend) Head(ctx context.Context, p path.ImmutablePath) (boxo.ContentP
 
 // GetAll implements [boxo.IPFSBackend].
 func (b *backend) GetAll(ctx context.Context, p path.ImmutablePath) (boxo.ContentPathMetadata, files.Node, error) {
-	if err := b.allow(p); err != nil {
+	if err := b.allowWay(ctx, p); err != nil {
 		return boxo.ContentPathMetadata{}, nil, err
 	}
 	return b.BlocksBackend.GetAll(ctx, p)
@@ -228,7 +239,7 @@ func (b *backend) GetAll(ctx context.Context, p path.ImmutablePath) (boxo.Conten
 
 // GetBlock implements [boxo.IPFSBackend].
 func (b *backend) GetBlock(ctx context.Context, p path.ImmutablePath) (boxo.ContentPathMetadata, files.File, error) {
-	if err := b.allow(p); err != nil {
+	if err := b.allowWay(ctx, p); err != nil {
 		return boxo.ContentPathMetadata{}, nil, err
 	}
 	return b.BlocksBackend.GetBlock(ctx, p)

@@ -92,7 +92,7 @@ func seenIn(dir string, room func(bytes uint64) error) func() dagcar.Seen {
 // gatewayRouter serves the content, except for denied paths.
 func (p *Program) gatewayRouter(c content) (*echo.Echo, error) {
 	handler, err := gateway.New(gateway.Config{
-		Blocks: c.blocks, Below: c.below, Links: links.Of, Seen: c.seen, DeniedPath: c.deniedPath,
+		Blocks: c.blocks, Below: c.below, Links: links.Of, Seen: c.seen, Room: c.answers, DeniedPath: c.deniedPath,
 		MaxRequests: p.Config.Gateway.MaxRequests, People: people(p.Config.Gateway, c.complete), Logger: p.Log,
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/rpc"
@@ -43,6 +44,7 @@ type content struct {
 	providers  func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 	conns      func() []rpc.Connection
 	refuse     func(command string) string // nil refuses none
+	answers    *room.Room                  // the memory that large answers share; nil has no limit
 }
 
 // content is the program's.
@@ -52,8 +54,8 @@ func (p *Program) content() content {
 		return p.clusterContent(profile)
 	}
 	return content{
-		profile: profile,
-		blocks:  p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName), p.core.store.RoomForTemp),
+		profile: profile, answers: p.answers,
+		blocks: p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName), p.core.store.RoomForTemp),
 		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
@@ -150,7 +152,7 @@ func (a *api) rpcConfig() rpc.Config {
 	return rpc.Config{
 		Pins: a.pins, Upload: a.content.upload, Profile: a.content.profile, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
-		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log, Refuse: a.content.refuse,
+		Room: a.content.answers, Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log, Refuse: a.content.refuse,
 	}
 }
 
@@ -170,7 +172,7 @@ var atFront = []string{"add", "block/put", "commands", "dag/import", "dag/put", 
 // read.
 func (p *Program) clusterContent(profile upload.Profile) content {
 	return content{
-		profile: profile, blocks: noBlocks{blockstore.NewBlockstore(datastore.NewNullDatastore())},
+		profile: profile, answers: p.answers, blocks: noBlocks{blockstore.NewBlockstore(datastore.NewNullDatastore())},
 		seen:       seenIn(p.Data.File(datadir.TempDirName), p.core.store.RoomForTemp),
 		complete:   func(context.Context, cid.Cid) (bool, error) { return false, nil },
 		above:      func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, nil },

@@ -5,7 +5,26 @@ import (
 	"runtime/debug"
 	gometrics "runtime/metrics"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 )
+
+const (
+	// answersAll is what large answers of the RPC and the gateway take in memory together, if the machine has 1 GiB
+	// or more. Else it is a part of what it has, and never less than answersLeast, as one answer may take
+	// answersOne.
+	answersAll   = 512 << 20
+	answersPart  = 2
+	answersOne   = 128 << 20
+	answersLeast = 3 * answersOne / 2
+)
+
+// newAnswers is for a machine with so much memory. One account has half of it, but enough for one answer,
+// and so have all clients of the gateway together.
+func newAnswers(memory uint64) *room.Room {
+	all := max(answersLeast, min(answersAll, memory/answersPart))
+	return room.New(int64(all), int64(max(answersOne, all/2)))
+}
 
 const (
 	// trimLook is how often the trimmer looks whether the server is idle.

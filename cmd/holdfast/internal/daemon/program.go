@@ -27,6 +27,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/denylist"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
@@ -79,6 +80,7 @@ type Program struct {
 	managed   atomic.Pointer[pin.Manager] // pins, for the node, which starts first
 	draining  atomic.Bool
 
+	answers *room.Room        // the memory that answers of the RPC and the gateway share
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
 	pages   *dashboard // nil: there is none
@@ -151,6 +153,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if p.Config.Metrics.Listen != "" {
 		p.metrics = metrics.New(p.Version)
 	}
+	p.answers = newAnswers(p.Machine.Memory)
 	if p.denials, err = denylist.OpenDenials(denylistDirs(p.Config.Denylist, p.Data), p.core.store, p.Log); err != nil {
 		return hint.Add(p.Data.Explain(err), "denylist.dirs sets the directories of denylists; an empty list is none")
 	}

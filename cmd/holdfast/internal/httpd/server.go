@@ -23,6 +23,12 @@ const (
 	idleTimeout  = 2 * time.Minute // longer than clients wait between polls
 	// Enough for a query with 16 KiB of meta, every byte escaped, and ten CIDs.
 	maxHeaderBytes = 128 << 10
+	// Of an HTTP/2 connection. What a client sends and nobody reads yet, such as an upload that waits for
+	// its turn, takes up to streamBuffer of memory, and a rate of 5 MB/s at 100 ms needs as much. The
+	// connection has room for that of all its streams: else one that waits would keep the others from
+	// coming. So many are enough for the pages of a browser.
+	maxStreams   = 100
+	streamBuffer = 512 << 10
 )
 
 // NewServer makes a server with limits for clients.
@@ -34,7 +40,12 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // faults of clients
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // faults of clients
 	}
 }
 

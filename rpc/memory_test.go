@@ -11,8 +11,13 @@ import (
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
 	unixfile "github.com/ipfs/boxo/ipld/unixfs/file"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/labstack/echo/v4"
+	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/room"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -59,7 +64,7 @@ func TestNodesThatAreHeld(t *testing.T) {
 		"a file that is deep":           {deep, true},
 		"directories within each other": {dirs, true},
 	} {
-		held := &openNodes{DAGService: w.dag, max: limit}
+		held := &openNodes{w.dag, room.NewNodes(nil, limit)}
 		nd, err := w.dag.Get(t.Context(), test.nd.Cid())
 		if err != nil {
 			t.Fatal(err)
@@ -94,9 +99,61 @@ func TestCatOfADeepFile(t *testing.T) {
 	file := w.dir(entry{"f", top})
 	w.pin("alice", file.Cid(), pin.Pinned)
 	path := arg(file.Cid().String() + "/f")
-	w.refused("alice", "cat", path, http.StatusBadRequest, "too deep and wide at once")
-	// A file in an archive has begun by then.
-	if a := w.ask("alice", "get", path); !strings.Contains(string(a.body)+a.trailer.Get(headerStreamError), "too deep and wide at once") {
-		t.Errorf("get answers %d, and behind that %v", a.status, a.trailer)
+	for _, command := range []string{"cat", "get"} { // what is beside may come when the answer has begun
+		if a := w.ask("alice", command, path); !strings.Contains(string(a.body)+a.trailer.Get(headerStreamError), "too deep and wide at once") {
+			t.Errorf("%s answers %d, and behind that %v", command, a.status, a.trailer)
+		}
+	}
+}
+
+// All calls share a memory. One that grows beyond it is told to come again, one that needs much at once waits,
+// and small ones do not meet it.
+func TestCallsShareMemory(t *testing.T) {
+	w := newWorld(t)
+	memory := room.New(8<<20, 6<<20)
+	cfg := w.config()
+	cfg.Room = memory
+	e := echo.New()
+	if err := Register(e.Group("/api/v0"), cfg); err != nil {
+		t.Fatal(err)
+	}
+	w.server.Config.Handler = e
+	file := w.add(merkledag.NewRawNode([]byte("x")))
+	var entries []entry
+	for i := range 10_000 {
+		entries = append(entries, entry{fmt.Sprint(i), file})
+	}
+	dir := w.dir(entries...)
+	data := append([]byte("\x99\x80\x00"), strings.Repeat("\xa0", 1<<15)...)
+	hash, err := multihash.Sum(data, multihash.SHA2_256, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := blocks.NewBlockWithCid(data, cid.NewCidV1(cid.DagCBOR, hash))
+	if err == nil {
+		err = w.blocks.Put(t.Context(), node)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []cid.Cid{file.Cid(), dir.Cid(), node.Cid()} {
+		w.pin("alice", c, pin.Pinned)
+	}
+	other := memory.Share("bob")
+	if err := other.Grow(3 << 20); err != nil {
+		t.Fatal(err)
+	}
+	w.refused("alice", "ls", arg(dir.Cid()), http.StatusTooManyRequests, "no memory left")
+	w.good("alice", "cat", arg(file.Cid()))
+	w.good("alice", "ls", arg(dir.Cid())+"&stream=true")
+	waits := make(chan answer)
+	go func() { waits <- w.ask("alice", "dag/get", arg(node.Cid())) }()
+	other.Close()
+	if a := <-waits; a.status != http.StatusOK || len(a.body) != 3*(1<<15)+1 {
+		t.Errorf("dag/get answers %d with %d bytes: %.100s", a.status, len(a.body), a.body)
+	}
+	w.good("alice", "ls", arg(dir.Cid()))
+	if err := memory.Share("carol").Grow(6 << 20); err != nil {
+		t.Errorf("memory is not given back: %v", err)
 	}
 }
