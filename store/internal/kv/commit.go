@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -153,7 +152,7 @@ func (c *committer) commit(batch []*change) {
 			continue
 		}
 		t := &Tx{Own: map[string]Write{}}
-		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}}
+		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}, alike: g.alike}
 		if err := ch.fn(t); err != nil {
 			ch.answer <- err
 			continue
@@ -178,7 +177,7 @@ func (c *committer) commit(batch []*change) {
 				continue
 			}
 		}
-		maps.Copy(g.writes, t.Own)
+		g.add(t.Own)
 		g.count += count
 		g.size += size
 		g.changes = append(g.changes, ch)
@@ -193,12 +192,23 @@ type group struct {
 	mended      func(map[string]Write)
 	base        *badger.Txn // reads what was committed before
 	writes      map[string]Write
-	count, size int64 // of writes; never less than Badger counts
+	alike       map[string][]string // see [Reader]
+	count, size int64               // of writes; never less than Badger counts
 	changes     []*change
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}}
+	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}, alike: map[string][]string{}}
+}
+
+// add adds what a change writes.
+func (g *group) add(writes map[string]Write) {
+	for k, w := range writes {
+		if _, known := g.writes[k]; !known && len(k) >= alikeBytes {
+			g.alike[k[:alikeBytes]] = append(g.alike[k[:alikeBytes]], k)
+		}
+		g.writes[k] = w
+	}
 }
 
 // cost returns how much of a Badger transaction the writes take, by Badger's rules.
@@ -223,12 +233,14 @@ func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 func (g *group) flush() error {
 	before := g.base.ReadTs()
 	g.base.Discard()
-	err := g.commit()
-	if err != nil && g.isRead(before) {
-		err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
-	}
-	if err = g.wrote(err); err == nil {
-		g.mended(g.writes)
+	var err error
+	if len(g.writes) > 0 { // what writes nothing does not show that writes work
+		if err = g.commit(); err != nil && g.isRead(before) {
+			err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
+		}
+		if err = g.wrote(err); err == nil {
+			g.mended(g.writes)
+		}
 	}
 	for _, ch := range g.changes {
 		ch.answer <- err
@@ -252,9 +264,6 @@ func (g *group) isRead(base uint64) (is bool) {
 }
 
 func (g *group) commit() error {
-	if len(g.writes) == 0 {
-		return nil
-	}
 	txn := g.db.NewTransaction(true)
 	defer txn.Discard()
 	for k, w := range g.writes {

@@ -18,9 +18,16 @@ type Reader struct {
 	Txn *badger.Txn
 	// over is writes that are not committed. They hide what Txn reads, and later maps hide
 	// earlier ones. A view has none.
-	over  []map[string]Write
+	over []map[string]Write
+	// alike has the keys of the first of over by their first alikeBytes bytes.
+	alike map[string][]string
 	began time.Time // of a glance: see Began
 }
+
+// alikeBytes is the length of a kind and an account. A prefix that is longer begins with as much of a CID.
+// A commit writes thousands of keys, and each of its changes scans several times: to look at all of these
+// keys each time took seconds for a commit of 512 changes.
+const alikeBytes = 1 + len(Account{})
 
 // Began is a moment before which every commit that had returned is seen by the reader. It is zero
 // but for a glance: all others see what had returned when they began.
@@ -141,14 +148,23 @@ func (r *Reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
 // overlay lists the keys of a span that have uncommitted writes, in the order of the scan.
 func (r *Reader) overlay(s Span) []string {
 	var keys []string
-	for _, m := range r.over {
+	add := func(k string) {
+		if len(k) < len(s.Prefix) || k[:len(s.Prefix)] != string(s.Prefix) {
+			return
+		}
+		if s.From == nil || !s.Reverse && k >= string(s.From) || s.Reverse && k <= string(s.From) {
+			keys = append(keys, k)
+		}
+	}
+	for i, m := range r.over {
+		if i == 0 && len(s.Prefix) >= alikeBytes {
+			for _, k := range r.alike[string(s.Prefix[:alikeBytes])] {
+				add(k)
+			}
+			continue
+		}
 		for k := range m {
-			if len(k) < len(s.Prefix) || k[:len(s.Prefix)] != string(s.Prefix) {
-				continue
-			}
-			if s.From == nil || !s.Reverse && k >= string(s.From) || s.Reverse && k <= string(s.From) {
-				keys = append(keys, k)
-			}
+			add(k)
 		}
 	}
 	slices.Sort(keys)
@@ -180,7 +196,7 @@ func (r *Reader) Before() *Reader {
 	if len(r.over) < 2 { // a change has two: the commit's so far, and its own
 		return r
 	}
-	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1]}
+	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1], alike: r.alike}
 }
 
 // Has reports whether a key is there, also if its value cannot be read.
