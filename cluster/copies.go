@@ -25,6 +25,7 @@ type copyOf struct {
 	since   time.Time
 	tries   int
 	attempt pin.Attempt // under which the peer knows the pin
+	asked   time.Time   // when it answered
 	err     error       // why it did not answer
 }
 
@@ -48,9 +49,27 @@ func (all copies) count(a pin.Attempt) (n int) {
 // wait for 15 s.
 const globalTime = 30 * time.Second
 
+// recent is how long a copy that was there is not asked for again, while the others are waited for: some looks of a
+// fetch that is one of very many. What may be lost in that time may as well be lost after it.
+const recent = 20 * time.Second
+
+// recently finds a copy that was there a moment ago.
+func (all copies) recently(peer string, a pin.Attempt) (copyOf, bool) {
+	i := slices.IndexFunc(all, func(c copyOf) bool { return c.peer == peer && c.here(a) && time.Since(c.asked) < recent })
+	if i < 0 {
+		return copyOf{}, false
+	}
+	return all[i], true
+}
+
 // ask asks each allocated peer for its own copy. One that does not answer keeps nobody waiting
 // once enough of the others say that they have it.
 func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin.Attempt, enough int) copies {
+	return e.askBut(ctx, d, allocations, a, enough, nil)
+}
+
+// askBut is ask without those copies that were there a moment ago.
+func (e *Engine) askBut(ctx context.Context, d pin.DAG, allocations []string, a pin.Attempt, enough int, seen copies) copies {
 	c := d.CID()
 	if len(allocations) == 0 {
 		allocations = e.members()
@@ -69,6 +88,10 @@ func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin
 		}
 		if err := p.keepsNone(); err != nil {
 			all = append(all, copyOf{peer: id, name: p.name(), err: err})
+			continue
+		}
+		if one, ok := seen.recently(id, a); ok {
+			all = append(all, one)
 			continue
 		}
 		asked++
@@ -94,7 +117,7 @@ func (e *Engine) ask(ctx context.Context, d pin.DAG, allocations []string, a pin
 
 func (e *Engine) askOne(ctx context.Context, p *peer, id string, c cid.Cid) copyOf {
 	s, of, err := p.status(ctx, id, c)
-	one := copyOf{peer: id, name: p.name(), err: err}
+	one := copyOf{peer: id, name: p.name(), asked: time.Now(), err: err}
 	if err == nil {
 		one.status, one.reason, one.node, one.since, one.tries = s.Status, s.Error, s.Node, s.Since, s.Attempts
 		one.attempt = e.attemptIn(of.Metadata)

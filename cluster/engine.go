@@ -155,7 +155,9 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		})
 	}
 	for _, base := range cfg.Nodes {
-		e.nodes = append(e.nodes, newNodeRPC(base, client, cfg.AnswerTime))
+		n := newNodeRPC(base, client, cfg.AnswerTime)
+		n.ctx, n.work = e.ctx, &e.work
+		e.nodes = append(e.nodes, n)
 	}
 	look, done := context.WithTimeoutCause(ctx, firstLook, errSilent)
 	defer done()

@@ -22,6 +22,12 @@ func (e *refusal) Error() string {
 	return fmt.Sprintf("%s at cluster peer %s: %d: %s", e.call, e.peer, e.status, e.message)
 }
 
+// isRefusal reports whether a peer refused a call.
+func isRefusal(err error) bool {
+	_, is := errors.AsType[*refusal](err)
+	return is
+}
+
 // peerError is an error of a call that a peer did not do, or whose answer is none of a peer. Another
 // peer may do it.
 type peerError struct {

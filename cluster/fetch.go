@@ -86,7 +86,8 @@ type fetch struct {
 	tries int       // how often that was done
 	reads int       // how often the pinset was read anew, as some peers had not heard of the pin
 	moved bool      // something changed since the last look
-	last  string    // what the last look found
+	seen  copies    // what the last look found
+	last  string    // the same, as text
 	grown time.Time // when the nodes were last asked how far they are
 }
 
@@ -109,7 +110,7 @@ func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err err
 		}
 	}
 	min := f.want.replication.Min
-	all := f.e.ask(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min)
+	all := f.e.askBut(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min, f.seen)
 	if ctx.Err() != nil {
 		return totals, false, ctx.Err()
 	}
@@ -127,6 +128,7 @@ func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err err
 		}
 		return totals, true, nil
 	}
+	f.seen = all
 	text := all.text(f.want.attempt, f.want.replication)
 	f.moved, f.last = text != f.last, text
 	f.job.Progress.SetNote(text)

@@ -27,8 +27,11 @@ type nodeRPC struct {
 	base  string
 	http  *http.Client
 	turns turns
+	sizes looks[listed]
 	// limit is for an answer about one CID.
 	limit time.Duration
+	ctx   context.Context // ends the calls for sizes
+	work  *sync.WaitGroup // has them
 
 	mu       sync.Mutex
 	id       string // "" while it is not known
@@ -44,7 +47,9 @@ const agentPrefix = "holdfast/"
 const UnixScheme = "unix:"
 
 func newNodeRPC(at string, client *http.Client, limit time.Duration) *nodeRPC {
-	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, turns: newTurns(), limit: limit}
+	n := &nodeRPC{
+		name: at, base: strings.TrimRight(at, "/"), http: client, turns: newTurns(), limit: limit,
+	}
 	if path, ok := strings.CutPrefix(at, UnixScheme); ok {
 		n.base = "http://localhost"
 		n.http = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
@@ -95,6 +100,16 @@ func (n *nodeRPC) do(ctx context.Context, command string, q url.Values) (io.Read
 
 // get calls a command in its turn, and reads the one object of the answer into out, unless that is nil.
 func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any) error {
+	return n.read(ctx, command, q, func(all *objects) error {
+		if out == nil {
+			return nil
+		}
+		return all.next(out)
+	})
+}
+
+// read calls a command in its turn, and has its answer read.
+func (n *nodeRPC) read(ctx context.Context, command string, q url.Values, answer func(*objects) error) error {
 	began := time.Now()
 	end, waited, err := n.turns.take(ctx)
 	if err != nil {
@@ -116,10 +131,7 @@ func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any
 		return err
 	}
 	defer body.Close()
-	if out == nil {
-		return nil
-	}
-	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out); err != nil {
+	if err := answer(newObjects(body)); err != nil {
 		return fmt.Errorf("%s at node %s: %w", command, n.name, err)
 	}
 	return nil
@@ -162,8 +174,8 @@ type listed struct {
 // totals asks how large a pinned DAG is. known is false if the node does not say, or does not have
 // it.
 func (n *nodeRPC) totals(ctx context.Context, c cid.Cid) (t pin.Totals, known bool, err error) {
-	var one listed
-	if err := n.get(ctx, "pin/ls", pinQuery(c), &one); err != nil {
+	one, err := n.sizes.ask(ctx, c, n.work, n.sizesOf)
+	if err != nil {
 		if _, ok := errors.AsType[*rpcError](err); ok {
 			return t, false, nil
 		}
@@ -177,6 +189,38 @@ func (n *nodeRPC) totals(ctx context.Context, c cid.Cid) (t pin.Totals, known bo
 		return t, false, nil
 	}
 	return n.walk(ctx, c)
+}
+
+// sizesOf makes one call for the sizes of some DAGs. Those that waited while the node hangs are not asked for: each
+// such call would take all of its time.
+func (n *nodeRPC) sizesOf(some []*look[listed], waited bool) {
+	if waited && n.silentSince(time.Now().Add(-n.limit)) {
+		for _, one := range some {
+			one.answer(listed{}, fmt.Errorf("pin/ls at node %s: %w", n.name, errSilent))
+		}
+		return
+	}
+	cut := func(string) error { return fmt.Errorf("pin/ls at node %s: %w", n.name, errCut) }
+	answerAll(some, func(texts []string, got func(string, listed) error) error {
+		q := pinQuery(some[0].cid)
+		q["arg"] = texts
+		return n.read(n.ctx, "pin/ls", q, func(all *objects) error {
+			for {
+				var one listed
+				if err := all.next(&one); errors.Is(err, io.EOF) {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				if err := got(one.Cid, one); err != nil {
+					return err
+				}
+			}
+		})
+	}, cut, func(err error) bool { // one that is not pinned ends the list, before it began or in its middle
+		_, refused := errors.AsType[*rpcError](err)
+		return refused || errors.Is(err, errCut)
+	})
 }
 
 // walkTime is how long a Kubo may take to walk a DAG: a minute is some 100 GB in blocks of 1 MiB.

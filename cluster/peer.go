@@ -35,7 +35,7 @@ type peer struct {
 	limit    time.Duration // for an answer about one CID
 	http     *http.Client
 	turns    turns
-	looks    looks
+	looks    looks[globalStatus]
 	log      *slog.Logger
 	ctx      context.Context // ends the looks
 	work     *sync.WaitGroup // has them
@@ -341,7 +341,7 @@ func (p *peer) allocation(ctx context.Context, c cid.Cid) (*pinInfo, error) {
 // find is allocation for a pin that is most likely not there. Questions about many such pins take few calls.
 func (p *peer) find(ctx context.Context, c cid.Cid) (*pinInfo, error) {
 	of, err := p.global(ctx, c)
-	if _, refused := errors.AsType[*refusal](err); err != nil && !refused {
+	if err != nil && !isRefusal(err) {
 		return nil, err
 	}
 	if is, _ := p.state(); err == nil && of.Peers[is.ID].Status == isUnpinned && len(of.Metadata) == 0 && len(of.Allocations) == 0 {

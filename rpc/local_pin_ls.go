@@ -33,6 +33,9 @@ func localPinLs(q *call) error {
 		return refuse("invalid type '%s', must be one of {direct, indirect, recursive, all}", shorten(kind))
 	}
 	if q.values.is("stream", false) {
+		if len(q.args) > 0 { // all of it is known, and a peer of a cluster asks this for each pin several times
+			return q.localPins(kind, func(p localPin) error { return q.out.emitLast(p) })
+		}
 		if err := q.localPins(kind, func(p localPin) error { return q.out.emit(p) }); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -64,6 +65,23 @@ func TestLocalPinsAreOfCIDsAsWritten(t *testing.T) {
 	}
 	if fmt.Sprint(w.lingers) != fmt.Sprint([]string{v1.String()}) {
 		t.Errorf("%v lingers", w.lingers)
+	}
+}
+
+// What is asked for by name is answered in one packet: a cluster asks for each pin several times.
+func TestLocalPinLsInOnePacket(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	c := w.dir().Cid()
+	w.good("", "pin/add", arg(c))
+	for query, flushed := range map[string]bool{"&" + arg(c): false, "": true} {
+		res := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v0/pin/ls?stream=true&type=recursive"+query, nil)
+		r.Host = "127.0.0.1"
+		w.router.ServeHTTP(res, r)
+		if res.Code != http.StatusOK || !strings.Contains(res.Body.String(), c.String()) || res.Flushed != flushed {
+			t.Errorf("pin/ls?%s answers %d %s, sent before its end: %v", query, res.Code, res.Body, res.Flushed)
+		}
 	}
 }
 

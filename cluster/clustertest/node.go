@@ -120,27 +120,37 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 		_ = enc.Encode(map[string]any{"Message": text, "Code": 0, "Type": "error"})
 	}
 	cid := r.URL.Query().Get("arg")
-	is, kubo := n.content(cid), n.agent != "holdfast/1"
-	if kubo {
-		is = Content{}
-	}
+	kubo := n.agent != "holdfast/1"
 	switch r.URL.Path {
 	case "/api/v0/id":
 		_ = enc.Encode(map[string]any{"ID": n.ID, "AgentVersion": n.agent})
 	case "/api/v0/pin/ls":
-		_, has := n.pins[cid]
-		switch {
-		case cid == "":
+		if cid == "" {
 			for c := range n.pins {
 				_ = enc.Encode(map[string]any{"Cid": c, "Type": "recursive"})
 			}
-		case has:
-			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": is.Blocks, "Bytes": is.Bytes})
-		case r.URL.Query().Get("unfinished") == "true" && !kubo && is.Blocks > 0:
-			// Of what is not all there the node has the root.
-			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": n.partly(cid).Blocks, "Bytes": n.partly(cid).Bytes, "Status": "pinning"})
-		default:
-			fail("path '" + cid + "' is not pinned")
+			return
+		}
+		var rows []map[string]any
+		for _, cid := range r.URL.Query()["arg"] {
+			is := n.content(cid)
+			if kubo {
+				is = Content{}
+			}
+			_, has := n.pins[cid]
+			switch {
+			case has:
+				rows = append(rows, map[string]any{"Cid": cid, "Type": "recursive", "Blocks": is.Blocks, "Bytes": is.Bytes})
+			case r.URL.Query().Get("unfinished") == "true" && !kubo && is.Blocks > 0:
+				// Of what is not all there the node has the root.
+				rows = append(rows, map[string]any{"Cid": cid, "Type": "recursive", "Blocks": n.partly(cid).Blocks, "Bytes": n.partly(cid).Bytes, "Status": "pinning"})
+			default:
+				fail("path '" + cid + "' is not pinned")
+				return
+			}
+		}
+		for _, row := range rows {
+			_ = enc.Encode(row)
 		}
 	case "/api/v0/pin/rm":
 		if _, has := n.pins[cid]; !has {

@@ -22,6 +22,10 @@ func (w *world) throughFront(ctx context.Context, cids []string) (took time.Dura
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	used, err := w.processorTime(s, len(cids))
+	if err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	if _, err := s.pin(ctx, cids); err != nil {
 		return 0, err
@@ -29,7 +33,7 @@ func (w *world) throughFront(ctx context.Context, cids []string) (took time.Dura
 	if err := s.awaitPinned(ctx, len(cids)); err != nil {
 		return 0, fmt.Errorf("%w\n%s", err, s.server.Tail())
 	}
-	return time.Since(began), nil
+	return time.Since(began), used("P8")
 }
 
 // pin asks for pins, for all accounts in turns, and gives the ids of the requests.

@@ -146,6 +146,10 @@ func (b *bench) pins(ctx context.Context) error {
 func (w *world) manyPins(ctx context.Context, cids []string, o *ofPins) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	used, err := w.processorTime(nil, len(cids))
+	if err != nil {
+		return err
+	}
 	beside := w.b.wants("P3") && w.kind != nulls
 	work, stop := context.WithCancel(ctx)
 	defer stop()
@@ -162,11 +166,11 @@ func (w *world) manyPins(ctx context.Context, cids []string, o *ofPins) error {
 		})
 	}
 	began := time.Now()
-	err := errors.Join(w.pin(ctx, cids), w.await(ctx, len(cids)))
+	err = errors.Join(w.pin(ctx, cids), w.await(ctx, len(cids)))
 	took := time.Since(began)
 	stop()
 	calls.Wait()
-	if err := errors.Join(err, failed); err != nil {
+	if err := errors.Join(err, failed, used("P2")); err != nil {
 		return err
 	}
 	o.pin = append(o.pin, took)

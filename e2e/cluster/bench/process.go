@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +32,43 @@ func writtenBy(pid int) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("measure what is written: /proc/%d/io is %q", pid, b)
+}
+
+// processorTime begins to measure how much processor time n pins take of the peers, the nodes, and a front, which may
+// be nil. said says it, for each pin.
+func (w *world) processorTime(front *service, n int) (said func(part string) error, err error) {
+	pids := make(map[string][]int)
+	for i, p := range w.Peers {
+		pids["peers"] = append(pids["peers"], p.PID())
+		if node := w.nodes[i].process(); node != nil { // a null node is in this process
+			pids["nodes"] = append(pids["nodes"], node.PID())
+		}
+	}
+	if front != nil {
+		pids["front"] = []int{front.server.PID()}
+	}
+	used := func(of string) (all time.Duration, err error) {
+		for _, pid := range pids[of] {
+			one, failed := rig.CPUTime(pid)
+			all, err = all+one, errors.Join(err, failed)
+		}
+		return all, err
+	}
+	began := make(map[string]time.Duration)
+	for of := range pids {
+		took, failed := used(of)
+		began[of], err = took, errors.Join(err, failed)
+	}
+	return func(part string) (err error) {
+		text := part + ": processor time a pin"
+		for _, of := range slices.Sorted(maps.Keys(pids)) {
+			took, failed := used(of)
+			text += fmt.Sprintf(", %s %s", of, short((took-began[of])/time.Duration(n)))
+			err = errors.Join(err, failed)
+		}
+		w.b.say("%s", text)
+		return err
+	}, err
 }
 
 // diskUse is what is allocated on disk for all files below a directory.
