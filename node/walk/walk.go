@@ -189,13 +189,19 @@ func (w *walk) run() error {
 			w.asking = w.asking[:0]
 		}
 		idle := !more && len(w.stack) == 0 && len(w.wants) == 0
-		w.writer.flush(time.Now(), idle)
 		if idle && w.writer.idle() {
 			return nil
 		}
 		if idle && w.held && w.writer.bytes() <= lastBytes {
 			w.onlyWrites()
 		}
+		if idle && !w.writer.busy {
+			if err := w.written(w.writer.rest()); err != nil {
+				return err
+			}
+			continue
+		}
+		w.writer.flush(time.Now())
 		if len(w.inbox) > 0 && !w.writer.full() {
 			continue
 		}

@@ -161,6 +161,13 @@ func (s *Store) put(b graph.Block) {
 	s.puts++
 }
 
+// Mark implements walk.Store.
+func (s *Store) Mark(h graph.Holder, l pin.Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole[h] = l
+}
+
 // NewHolders implements walk.Store.
 func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 	s.mu.Lock()

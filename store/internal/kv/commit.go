@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -73,6 +72,17 @@ func (c *committer) do(ctx context.Context, fn func(*Tx) error) error {
 			return ctx.Err()
 		}
 		return <-ch.answer
+	}
+}
+
+// post runs fn in the next commit, and does not wait. What is asked for after it runs after it. Nobody
+// is told whether it was committed.
+func (c *committer) post(fn func(*Tx) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.waiting = append(c.waiting, &change{fn: fn, answer: make(chan error, 1)})
+		c.poke()
 	}
 }
 
@@ -153,7 +163,7 @@ func (c *committer) commit(batch []*change) {
 			continue
 		}
 		t := &Tx{Own: map[string]Write{}}
-		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}}
+		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}, kinds: g.kinds}
 		if err := ch.fn(t); err != nil {
 			ch.answer <- err
 			continue
@@ -178,7 +188,7 @@ func (c *committer) commit(batch []*change) {
 				continue
 			}
 		}
-		maps.Copy(g.writes, t.Own)
+		g.add(t.Own)
 		g.count += count
 		g.size += size
 		g.changes = append(g.changes, ch)
@@ -193,12 +203,23 @@ type group struct {
 	mended      func(map[string]Write)
 	base        *badger.Txn // reads what was committed before
 	writes      map[string]Write
-	count, size int64 // of writes; never less than Badger counts
+	kinds       map[byte][]string // the keys of writes, by their first byte
+	count, size int64             // of writes; never less than Badger counts
 	changes     []*change
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}}
+	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}, kinds: map[byte][]string{}}
+}
+
+// add takes in what a change wrote.
+func (g *group) add(writes map[string]Write) {
+	for k, w := range writes {
+		if _, twice := g.writes[k]; !twice && k != "" {
+			g.kinds[k[0]] = append(g.kinds[k[0]], k)
+		}
+		g.writes[k] = w
+	}
 }
 
 // cost returns how much of a Badger transaction the writes take, by Badger's rules.

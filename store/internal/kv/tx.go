@@ -19,7 +19,8 @@ type Reader struct {
 	// over is writes that are not committed. They hide what Txn reads, and later maps hide
 	// earlier ones. A view has none.
 	over  []map[string]Write
-	began time.Time // of a glance: see Began
+	kinds map[byte][]string // the keys of the first of over, by their first byte; nil if over is empty
+	began time.Time         // of a glance: see Began
 }
 
 // Began is a moment before which every commit that had returned is seen by the reader. It is zero
@@ -141,14 +142,23 @@ func (r *Reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
 // overlay lists the keys of a span that have uncommitted writes, in the order of the scan.
 func (r *Reader) overlay(s Span) []string {
 	var keys []string
-	for _, m := range r.over {
+	add := func(k string) {
+		if len(k) < len(s.Prefix) || k[:len(s.Prefix)] != string(s.Prefix) {
+			return
+		}
+		if s.From == nil || !s.Reverse && k >= string(s.From) || s.Reverse && k <= string(s.From) {
+			keys = append(keys, k)
+		}
+	}
+	for i, m := range r.over {
+		if i == 0 && len(s.Prefix) > 0 { // a commit may have thousands of keys, and each change of it scans
+			for _, k := range r.kinds[s.Prefix[0]] {
+				add(k)
+			}
+			continue
+		}
 		for k := range m {
-			if len(k) < len(s.Prefix) || k[:len(s.Prefix)] != string(s.Prefix) {
-				continue
-			}
-			if s.From == nil || !s.Reverse && k >= string(s.From) || s.Reverse && k <= string(s.From) {
-				keys = append(keys, k)
-			}
+			add(k)
 		}
 	}
 	slices.Sort(keys)
@@ -180,7 +190,7 @@ func (r *Reader) Before() *Reader {
 	if len(r.over) < 2 { // a change has two: the commit's so far, and its own
 		return r
 	}
-	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1]}
+	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1], kinds: r.kinds}
 }
 
 // Has reports whether a key is there, also if its value cannot be read.
