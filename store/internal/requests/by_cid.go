@@ -93,9 +93,15 @@ const changesKept = 5 * time.Second
 // changes knows for which DAGs requests, or what is noted of the DAG, changed of late. The zero value is ready.
 type changes struct {
 	mu       sync.Mutex
-	now, old map[pin.DAG]time.Time // when it last changed
-	begun    time.Time             // when now was
-	floor    time.Time             // what changed before it may be forgotten
+	now, old map[pin.DAG]change
+	begun    time.Time // when now was
+	floor    time.Time // what changed before it may be forgotten
+}
+
+// change is the last change of what is known of a DAG.
+type change struct {
+	at   time.Time
+	work []chunkOf // those that had requests for the DAG at the last Begin; nil is not known
 }
 
 // note notes that requests for a DAG changed. It is called after the commit, before the change is
@@ -106,9 +112,24 @@ func (c *changes) note(d pin.DAG) {
 	defer c.mu.Unlock()
 	if c.now == nil || at.Sub(c.begun) >= changesKept {
 		c.floor = c.begun
-		c.old, c.now, c.begun = c.now, make(map[pin.DAG]time.Time), at
+		c.old, c.now, c.begun = c.now, make(map[pin.DAG]change), at
 	}
-	c.now[d] = at
+	c.now[d] = change{at, c.now[d].work}
+}
+
+// began notes which chunks have requests for a DAG.
+func (c *changes) began(d pin.DAG, work []chunkOf) {
+	c.note(d)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now[d] = change{c.now[d].at, work}
+}
+
+// working gives what began noted; nil if it is not known any more. There may be more by now.
+func (c *changes) working(d pin.DAG) []chunkOf {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now[d].work
 }
 
 // since reports whether requests for a DAG may have changed since a time.
@@ -118,8 +139,8 @@ func (c *changes) since(d pin.DAG, t time.Time) bool {
 	if t.Before(c.floor) {
 		return true
 	}
-	for _, m := range []map[pin.DAG]time.Time{c.now, c.old} {
-		if at, ok := m[d]; ok && !at.Before(t) {
+	for _, m := range []map[pin.DAG]change{c.now, c.old} {
+		if last, ok := m[d]; ok && !last.at.Before(t) {
 			return true
 		}
 	}
