@@ -102,27 +102,42 @@ type changes struct {
 type change struct {
 	at   time.Time
 	work []chunkOf // those that had requests for the DAG at the last Begin; nil is not known
+	// plain says that the DAG is neither repaired nor has a note of Keep. False is not known.
+	plain bool
 }
 
 // note notes that requests for a DAG changed. It is called after the commit, before the change is
 // answered.
 func (c *changes) note(d pin.DAG) {
-	at := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.set(d, change{work: c.now[d].work})
+}
+
+// set is note of more. c.mu is held.
+func (c *changes) set(d pin.DAG, last change) {
+	at := time.Now()
 	if c.now == nil || at.Sub(c.begun) >= changesKept {
 		c.floor = c.begun
 		c.old, c.now, c.begun = c.now, make(map[pin.DAG]change), at
 	}
-	c.now[d] = change{at, c.now[d].work}
+	last.at = at
+	c.now[d] = last
 }
 
-// began notes which chunks have requests for a DAG.
-func (c *changes) began(d pin.DAG, work []chunkOf) {
-	c.note(d)
+// began notes what a Begin found that started at a time: which chunks have requests for a DAG, and whether
+// it is plain. If something else changed since, it may be plain no more.
+func (c *changes) began(d pin.DAG, started time.Time, work []chunkOf, plain bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now[d] = change{c.now[d].at, work}
+	c.set(d, change{work: work, plain: plain && !c.changed(d, started)})
+}
+
+// isPlain reports whether a DAG is known to be plain.
+func (c *changes) isPlain(d pin.DAG) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now[d].plain
 }
 
 // working gives what began noted; nil if it is not known any more. There may be more by now.
@@ -136,6 +151,11 @@ func (c *changes) working(d pin.DAG) []chunkOf {
 func (c *changes) since(d pin.DAG, t time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.changed(d, t)
+}
+
+// changed is since. c.mu is held.
+func (c *changes) changed(d pin.DAG, t time.Time) bool {
 	if t.Before(c.floor) {
 		return true
 	}

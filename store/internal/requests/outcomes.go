@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
@@ -12,7 +13,8 @@ import (
 // Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var all, work []chunkOf
-	defer func() { s.changes.began(d, all) }()
+	plain, started := false, time.Now()
+	defer func() { s.changes.began(d, started, all, plain && err == nil) }()
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
 		a, complete, all = 0, false, nil
 		rec, found, err := s.held.DAG(&t.Reader, d)
@@ -48,7 +50,9 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			}
 		}
 		a = rec.Attempt
-		return nil
+		noted, err := t.Has(holding.PartialKey(d))
+		plain = !noted && !rec.Repairing()
+		return err
 	})
 	if err == nil && complete {
 		_, _, err = s.settle(ctx, d, a, nil, work, limits{})

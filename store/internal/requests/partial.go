@@ -29,6 +29,9 @@ func (s *Store) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept) 
 
 // Kept implements [pin.Work].
 func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, repairing bool, err error) {
+	if s.changes.isPlain(d) {
+		return p, false, ctx.Err()
+	}
 	err = s.look(ctx, d, func(r *kv.Reader) error {
 		rec, _, err := s.held.DAG(r, d)
 		if err != nil {
