@@ -24,7 +24,11 @@ func (w *walk) finish() (pin.Totals, error) {
 	if err := w.markRest(); err != nil {
 		return pin.Totals{}, err
 	}
-	return w.measure()
+	totals, err := w.measure()
+	if err == nil {
+		w.cfg.Store.Mark(w.top.id, w.job.Limits)
+	}
+	return totals, err
 }
 
 // markRest marks as whole the nodes that were not tracked, and those that wait for one of
@@ -48,7 +52,6 @@ func (w *walk) markRest() error {
 			return err
 		}
 	}
-	w.cfg.Store.Mark(w.top.id, w.job.Limits)
 	return nil
 }
 
