@@ -161,11 +161,9 @@ func (s *Store) put(b graph.Block) {
 	s.puts++
 }
 
-// Mark implements walk.Store.
+// Mark implements walk.Store, by a Write. An error loses the mark.
 func (s *Store) Mark(h graph.Holder, l pin.Limits) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.whole[h] = l
+	_ = s.Write(context.Background(), graph.Batch{Whole: []graph.Holder{h}, Limits: l})
 }
 
 // NewHolders implements walk.Store.
