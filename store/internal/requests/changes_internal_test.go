@@ -1,12 +1,48 @@
 package requests
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
+
+// That an account has no request for a CID is known until there may be one, and not for long.
+func TestHadNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c changes
+		is := func(when string, want bool) {
+			t.Helper()
+			if c.hadNone("alice has d", "d") != want {
+				t.Errorf("%s it is known: %v", when, !want)
+			}
+		}
+		is("at first", false)
+		at := time.Now()
+		c.none("alice has d", at)
+		is("after a look", true)
+		c.note("another")
+		is("after another DAG changed", true)
+		c.note("d")
+		is("after it changed", false)
+		c.none("alice has d", at)
+		is("after a look at how it was before", false)
+		time.Sleep(time.Millisecond)
+		c.none("alice has d", time.Now())
+		is("after a new look", true)
+		for i := range maxEmpty {
+			c.none(fmt.Sprint(i), time.Now())
+		}
+		if len(c.empty) > maxEmpty {
+			t.Errorf("%d are kept", len(c.empty))
+		}
+		c.none("alice has d", time.Now())
+		time.Sleep(changesKept)
+		is("after a while", false)
+	})
+}
 
 // A DAG that a Begin found plain is known to be, unless something has changed since that Begin started, or
 // changes later, or was forgotten.

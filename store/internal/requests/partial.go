@@ -30,7 +30,7 @@ func (s *Store) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept) 
 // Kept implements [pin.Work].
 func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, repairing bool, err error) {
 	if s.changes.isPlain(d) {
-		return p, false, ctx.Err()
+		return p, false, s.usable(ctx)
 	}
 	err = s.look(ctx, d, func(r *kv.Reader) error {
 		rec, _, err := s.held.DAG(r, d)
