@@ -60,7 +60,7 @@ CLUSTER_SHORT = TestCalls|TestCopies|TestRefusals|TestNodeIsKilled|TestMove|Test
 test-cluster-short: ## the tests of test-cluster that CI runs, within some five minutes
 	cd e2e && $(GO) test -tags cluster -count=1 -timeout 20m -run '^($(CLUSTER_SHORT))$$' ./cluster
 
-month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, some hours; ARGS='-month-seed N' repeats one; not part of CI
+month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, an hour or more; ARGS='-month-seed N' repeats one; not part of CI
 	cd e2e && $(GO) test -tags cluster -count=1 -timeout 10h -v -run '^TestMonth$$' ./cluster -month-pins 20000 -month-time 9h $(ARGS)
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit

@@ -218,6 +218,28 @@ func TestDamagedHolder(t *testing.T) {
 	}))
 }
 
+// Where the number of the next request cannot be worked out, an account gets an error, and others do not.
+func TestNextNumberIsNotKnown(t *testing.T) {
+	s := openWithEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
+	owner, _ := kv.AccountOf(roomtest.Account)
+	spoiled := 0
+	for _, key := range roomtest.KeysOf(t, s.kv, requests.KAccount, requests.KStatus) {
+		if bytes.Contains(key, owner[:]) {
+			roomtest.Spoil(t, s.db, key, []byte{0xff})
+			spoiled++
+		}
+	}
+	if spoiled < 3 {
+		t.Fatalf("%d records were spoiled", spoiled)
+	}
+	if _, err := s.Add(t.Context(), roomtest.Account, pintest.DAGSpec(50)); !errors.Is(err, pin.ErrUnreadable) {
+		t.Errorf("a new request: %v", err)
+	}
+	if _, err := s.Add(t.Context(), roomtest.ThreeAccounts[1], pintest.DAGSpec(50)); err != nil {
+		t.Errorf("a new request of another account: %v", err)
+	}
+}
+
 // A request whose record cannot be read has failed, as far as clients see, under any filter;
 // a retry writes the record again, under the ID that it had.
 func TestDamagedRequestIsRetried(t *testing.T) {

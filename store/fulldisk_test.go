@@ -8,10 +8,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -192,5 +195,27 @@ func TestRoomForTemporaryFiles(t *testing.T) {
 	}
 	if err := s.RoomForTemp(401 << 20); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("room for files that leave less than removals need: %v", err)
+	}
+}
+
+// While writes are in doubt, nothing that was unpinned is dropped or deleted: a crash may undo the
+// unpinning alone.
+func TestNothingGoesWhileWritesFail(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{Logger: slog.New(slog.DiscardHandler)})
+	s.kv.MendEvery = time.Hour
+	kept, dropped := roomtest.PinDAG(t, s, dagtest.Chain(3)), roomtest.PinDAG(t, s, roomtest.SmallChain("other", 3))
+	kept.Release(t, s)
+	dropped.Remove(t, s)
+	keys := func() int { return len(roomtest.KeysOf(t, s.kv, holding.KLinkTo, holding.KLoose, '/')) }
+	before := keys()
+	s.kv.Fails(syscall.EIO)
+	if err := s.Drop(t.Context(), kept.Attempt); !errors.Is(err, pin.ErrUnwritable) {
+		t.Errorf("drop: %v", err)
+	}
+	if _, err := s.Reclaim(t.Context(), nil); !errors.Is(err, pin.ErrUnwritable) {
+		t.Errorf("reclaim: %v", err)
+	}
+	if after := keys(); after != before {
+		t.Errorf("of %d links, notes and blocks %d are left", before, after)
 	}
 }

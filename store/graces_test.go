@@ -11,6 +11,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
@@ -314,4 +315,119 @@ func TestForWaitsForNobody(t *testing.T) {
 	}
 	close(end)
 	must(t, <-ended)
+}
+
+// A clock that was ahead lengthens no grace by more than that grace, however many began meanwhile.
+func TestManyGracesBeganAheadOfTheClock(t *testing.T) {
+	const grace = time.Hour
+	var ahead atomic.Int64
+	s := openTest(t, t.TempDir(), Config{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	ahead.Store(int64(365 * 24 * time.Hour))
+	var all errgroup.Group
+	const n = pin.EndsAtOnce + 3
+	for i := range n {
+		all.Go(func() error {
+			r, err := s.Add(t.Context(), roomtest.Account, specOf(dagtest.Raw(fmt.Sprint(i)).Cid()))
+			if err == nil {
+				_, _, err = s.Linger(t.Context(), roomtest.Account, r.ID)
+			}
+			return err
+		})
+		all.Go(func() error {
+			a, err := s.NewUpload(t.Context())
+			if err == nil {
+				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
+			}
+			return err
+		})
+	}
+	must(t, all.Wait())
+	ended := func(end func(context.Context, string, time.Duration) (pin.Ended, bool, error)) (n int) {
+		t.Helper()
+		for more := true; more; {
+			e, again, err := end(t.Context(), "", grace)
+			must(t, err)
+			n += e.Graces
+			more = again
+		}
+		return n
+	}
+	for name, end := range map[string]func(context.Context, string, time.Duration) (pin.Ended, bool, error){
+		"what lingers": s.EndLingering, "uploads": s.EndUploads,
+	} {
+		ahead.Store(0)
+		if got := ended(end); got != 0 {
+			t.Errorf("%s: %d ended when the clock was set back", name, got)
+		}
+		ahead.Store(int64(grace))
+		if got := ended(end); got != n {
+			t.Errorf("%s: %d ended after their grace, want %d", name, got, n)
+		}
+	}
+}
+
+// An upload is kept although a DAG has its root: read as bytes, it has nothing of what is below.
+func TestUploadIsNotPinnedByItsRootAlone(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	tree := dagtest.Chain(3)
+	root := dagtest.Last(tree)
+	a, err := s.NewUpload(t.Context())
+	must(t, err)
+	roomtest.WalkDAG(t, s, a, tree)
+	must(t, s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 3}))
+	bytes := dagtest.Raw(string(tree[len(tree)-1].RawData()))
+	if string(bytes.Cid().Hash()) != string(root.Hash()) {
+		t.Fatal("the root's bytes have another hash")
+	}
+	roomtest.PinDAG(t, s, []blocks.Block{bytes})
+	if e, err := s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 0 {
+		t.Errorf("%+v counts as pinned, %v", e, err)
+	}
+	roomtest.PinDAG(t, s, tree)
+	if e, err := s.EndPinnedUploads(t.Context()); err != nil || e.Graces != 1 {
+		t.Errorf("%+v is pinned, %v; want the upload", e, err)
+	}
+}
+
+// What could not be ended is not reported as ended: it would be dropped again and again.
+func TestWhatDidNotEndIsNotReleased(t *testing.T) {
+	lock, err := Lock(t.TempDir())
+	must(t, err)
+	opts := space.BadgerOptions()
+	opts.MemTableSize = 32 << 10 // a commit has no room for as much as ends at once
+	s, err := openWith(t.Context(), lock.dir, Config{Now: new(roomtest.Clock).Now}.withDefaults(), opts, migrations())
+	must(t, err)
+	defer func() { must(t, errors.Join(s.Close(), lock.Close())) }()
+	var all errgroup.Group
+	for i := range pin.EndsAtOnce {
+		all.Go(func() error {
+			r, err := s.Add(t.Context(), roomtest.Account, specOf(dagtest.Raw(fmt.Sprint(i)).Cid()))
+			if err == nil {
+				_, _, err = s.Begin(t.Context(), r.DAG())
+			}
+			if err == nil {
+				_, _, err = s.Linger(t.Context(), roomtest.Account, r.ID)
+			}
+			return err
+		})
+		all.Go(func() error {
+			a, err := s.NewUpload(t.Context())
+			if err == nil {
+				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
+			}
+			return err
+		})
+	}
+	must(t, all.Wait())
+	for name, end := range map[string]func(context.Context, string, time.Duration) (pin.Ended, bool, error){
+		"what lingers": s.EndLingering, "uploads": s.EndUploads,
+	} {
+		e, _, err := end(t.Context(), "", 0)
+		if err == nil {
+			t.Errorf("%s: a commit has room for all", name)
+		}
+		if e.Graces != 0 || len(e.Released) != 0 {
+			t.Errorf("%s: %d ended, and %d attempts are released, with %v", name, e.Graces, len(e.Released), err)
+		}
+	}
 }

@@ -158,7 +158,7 @@ func (d *dropper) step(ctx context.Context) error {
 		return err
 	}
 	defer s.kv.Leave()
-	if err := s.space.RoomForUpkeep(); err != nil {
+	if err := s.kv.MayUpkeep(); err != nil { // the release may be in doubt
 		return err
 	}
 	var shared, alone []multihash.Multihash

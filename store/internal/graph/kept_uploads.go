@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -95,22 +94,32 @@ func (g *Store) KeptUploads(ctx context.Context, account string) (sum pin.Totals
 // EndUploads implements [pin.Graces].
 func (g *Store) EndUploads(ctx context.Context, account string, age time.Duration) (e pin.Ended, more bool, err error) {
 	now := g.now().UnixMilli()
-	var due []pin.Attempt
+	over := func(rec keptUploadRecord) bool { return GraceOver(rec.Since, now, age) }
+	var due, ahead []pin.Attempt
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return keptUploads(r, account, func(a pin.Attempt, rec keptUploadRecord) bool {
-			if len(due) == pin.EndsAtOnce {
+			switch {
+			case over(rec) && len(due) == pin.EndsAtOnce:
 				more = true
 				return false
-			}
-			over := GraceOver(rec.Since, now, age)
-			if over || rec.Since > now {
+			case over(rec):
 				due = append(due, a)
+			case rec.Since > now:
+				ahead = append(ahead, a)
+			default:
+				return account != ""
 			}
-			return over || rec.Since > now || account != ""
+			return true
 		})
 	})
+	// All that are ahead get their date at once: what is dated now has others wait that come after it.
+	for some := range slices.Chunk(ahead, pin.EndsAtOnce) {
+		if err == nil {
+			_, err = g.endUploads(ctx, some, over, now) // it ends none of them
+		}
+	}
 	if err == nil && len(due) > 0 {
-		e, err = g.endUploads(ctx, due, func(rec keptUploadRecord) bool { return GraceOver(rec.Since, now, age) }, now)
+		e, err = g.endUploads(ctx, due, over, now)
 	}
 	if err != nil {
 		return e, false, kv.Wrap(err, "end what is kept of uploads")
@@ -169,16 +178,21 @@ func (g *Store) isPinnedUpload(r *kv.Reader, a pin.Attempt) (pinned bool, err er
 		}
 		n++
 		if pinned = n <= pin.MaxKeptBlocks; pinned {
-			pinned, err = g.isInCompleteDAG(r, l.Hash)
+			pinned, err = g.isInCompleteDAG(r, l)
 		}
 		return pinned, err
 	})
 	return pinned, err
 }
 
-// isInCompleteDAG reports whether a DAG that is complete has a block.
-func (g *Store) isInCompleteDAG(r *kv.Reader, h multihash.Multihash) (bool, error) {
-	holders, _, err := holdersAbove(r, BlockLinks(h), maxAboveKept)
+// isInCompleteDAG reports whether a DAG that is complete has a block, and what it links to under the
+// codec of a link.
+func (g *Store) isInCompleteDAG(r *kv.Reader, l graph.Link) (bool, error) {
+	prefix := BlockLinks(l.Hash)
+	if mayLink(l.Codec) { // read otherwise, it would be there without what is below it
+		prefix = linksTo(l.Hash, l.Codec)
+	}
+	holders, _, err := holdersAbove(r, prefix, maxAboveKept)
 	if err != nil {
 		return false, err
 	}
@@ -259,5 +273,8 @@ func (g *Store) endUploads(ctx context.Context, due []pin.Attempt, over func(kep
 		}
 		return nil
 	})
+	if err != nil && !errors.Is(err, diskerr.ErrInDoubt) {
+		return pin.Ended{}, err
+	}
 	return e, err
 }

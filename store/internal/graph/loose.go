@@ -39,6 +39,9 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	if len(notes) == 0 {
 		return nil
 	}
+	if err := g.kv.MayWrite(); err != nil { // it may be in doubt that nothing links to them
+		return err
+	}
 	if err := g.space.RoomToOpen(); err != nil {
 		return err
 	}

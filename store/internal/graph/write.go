@@ -58,7 +58,7 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 		b.Whole = nil
 	}
 	if len(b.Blocks) > 0 {
-		g.wrote.Store(time.Now().UnixNano())
+		g.wrote.Store(g.now().UnixNano())
 	}
 	if err := g.writePart(ctx, b); err != nil {
 		return err
@@ -84,8 +84,11 @@ func (g *Store) Mark(h graph.Holder, l pin.Limits) {
 // busyFor is for how long after a write of blocks others are expected: some batches' worth.
 const busyFor = 500 * time.Millisecond
 
-// Busy reports whether blocks of pins are being written, or were a moment ago.
-func (g *Store) Busy() bool { return time.Now().UnixNano()-g.wrote.Load() < int64(busyFor) }
+// Busy reports whether blocks of pins are being written, or were a moment ago. What was written later than now
+// was written before the clock was set back.
+func (g *Store) Busy() bool {
+	return time.Duration(g.now().UnixNano()-g.wrote.Load()).Abs() < busyFor
+}
 
 // smallBatch is the size up to which a batch shares a commit, and its sync, with other batches and with
 // changes of records. Badger syncs each write by itself, and hundreds of walks may have a small batch

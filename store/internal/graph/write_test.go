@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -64,4 +67,23 @@ func TestSmallBatchesShareACommit(t *testing.T) {
 	for i := range uint64(n) {
 		wantReferences(t, s, pin.Attempt(i+1), roomtest.SomeBlocks(i+10, 1, 1<<10)...)
 	}
+}
+
+// After a write others are expected for a moment, whatever the clock does then.
+func TestBusy(t *testing.T) {
+	now := time.UnixMilli(1_772_366_400_000)
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{Now: func() time.Time { return now }})
+	busy := func(want bool) {
+		t.Helper()
+		if s.Graph.Busy() != want {
+			t.Errorf("busy is %v at %v", !want, now)
+		}
+	}
+	busy(false)
+	must(t, roomtest.PutTo(s, t.Context(), 1, []blocks.Block{blocks.NewBlock([]byte("block"))}))
+	busy(true)
+	now = now.Add(time.Second)
+	busy(false)
+	now = now.Add(-time.Hour)
+	busy(false)
 }

@@ -163,7 +163,7 @@ func (c *committer) commit(batch []*change) {
 			continue
 		}
 		t := &Tx{Own: map[string]Write{}}
-		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}, kinds: g.kinds}
+		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}, alike: g.alike}
 		if err := ch.fn(t); err != nil {
 			ch.answer <- err
 			continue
@@ -203,20 +203,20 @@ type group struct {
 	mended      func(map[string]Write)
 	base        *badger.Txn // reads what was committed before
 	writes      map[string]Write
-	kinds       map[byte][]string // the keys of writes, by their first byte
-	count, size int64             // of writes; never less than Badger counts
+	alike       map[string][]string // see [Reader]
+	count, size int64               // of writes; never less than Badger counts
 	changes     []*change
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}, kinds: map[byte][]string{}}
+	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}, alike: map[string][]string{}}
 }
 
-// add takes in what a change wrote.
+// add adds what a change writes.
 func (g *group) add(writes map[string]Write) {
 	for k, w := range writes {
-		if _, twice := g.writes[k]; !twice && k != "" {
-			g.kinds[k[0]] = append(g.kinds[k[0]], k)
+		if _, known := g.writes[k]; !known && len(k) >= alikeBytes {
+			g.alike[k[:alikeBytes]] = append(g.alike[k[:alikeBytes]], k)
 		}
 		g.writes[k] = w
 	}
@@ -244,12 +244,14 @@ func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 func (g *group) flush() error {
 	before := g.base.ReadTs()
 	g.base.Discard()
-	err := g.commit()
-	if err != nil && g.isRead(before) {
-		err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
-	}
-	if err = g.wrote(err); err == nil {
-		g.mended(g.writes)
+	var err error
+	if len(g.writes) > 0 { // what writes nothing does not show that writes work
+		if err = g.commit(); err != nil && g.isRead(before) {
+			err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
+		}
+		if err = g.wrote(err); err == nil {
+			g.mended(g.writes)
+		}
 	}
 	for _, ch := range g.changes {
 		ch.answer <- err
@@ -273,9 +275,6 @@ func (g *group) isRead(base uint64) (is bool) {
 }
 
 func (g *group) commit() error {
-	if len(g.writes) == 0 {
-		return nil
-	}
 	txn := g.db.NewTransaction(true)
 	defer txn.Discard()
 	for k, w := range g.writes {

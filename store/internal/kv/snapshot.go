@@ -24,6 +24,7 @@ type lookout struct {
 	now      *glimpse // nil if there was no look of late
 	renewing bool
 	expiry   *time.Timer // of now
+	floor    time.Time   // no glimpse that began before it is given any more
 }
 
 // glimpse is a read transaction that ends when its last user is done.
@@ -62,27 +63,37 @@ func (l *lookout) take(s *DB) *glimpse {
 	defer l.mu.Unlock()
 	if l.now == nil {
 		began := time.Now()
-		l.set(s, s.db.NewTransaction(false), began)
+		l.set(s.db.NewTransaction(false), began)
 	} else if !l.renewing && time.Since(l.now.taken) >= lookAge {
 		l.renewing = true
 		s.users.Add(1) // the caller is one, so the store is open
 		go func() {
 			defer s.Leave()
 			began := time.Now()
-			txn := s.db.NewTransaction(false)
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.renewing = false
-			l.set(s, txn, began)
+			l.renewed(s.db.NewTransaction(false), began)
 		}()
 	}
 	l.now.users++
 	return l.now
 }
 
+// renewed ends a renewal. To begin its transaction may have taken so long that a look was made afresh, or
+// is to be.
+func (l *lookout) renewed(txn *badger.Txn, began time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renewing = false
+	if began.Before(l.floor) {
+		txn.Discard()
+		return
+	}
+	l.set(txn, began)
+}
+
 // set replaces the shared glimpse, and ends the new one after a while.
-func (l *lookout) set(s *DB, txn *badger.Txn, began time.Time) {
+func (l *lookout) set(txn *badger.Txn, began time.Time) {
 	l.expire()
+	l.floor = began
 	g := &glimpse{txn: txn, began: began, taken: time.Now(), users: 1}
 	l.now = g
 	l.expiry = time.AfterFunc(2*lookAge, func() {
@@ -108,6 +119,7 @@ func (l *lookout) refresh() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire()
+	l.floor = time.Now()
 }
 
 // close ends the last glimpse, when there are no more looks.

@@ -40,3 +40,26 @@ func TestLookEnds(t *testing.T) {
 		t.Errorf("a look after Shut: %v", err)
 	}
 }
+
+// A look that is to be afresh is so, although a renewal of the shared one was under way, and ends
+// only then.
+func TestLookAfreshDuringRenewal(t *testing.T) {
+	for name, between := range map[string]func(*DB) error{
+		"before the next look": func(*DB) error { return nil },
+		"after the next look":  func(d *DB) error { return d.Glance(t.Context(), func(*Reader) error { return nil }) },
+	} {
+		d := open(t)
+		began := time.Now()
+		renewal := d.db.NewTransaction(false)
+		must(t, d.SetAlone(testKey("k"), []byte("value")))
+		d.LookAfresh()
+		must(t, between(d))
+		d.looks.renewed(renewal, began)
+		must(t, d.Glance(t.Context(), func(r *Reader) error {
+			if _, found, err := r.Get(testKey("k")); err != nil || !found {
+				t.Errorf("%s: what was there before LookAfresh is found: %v, %v", name, found, err)
+			}
+			return nil
+		}))
+	}
+}

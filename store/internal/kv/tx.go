@@ -18,10 +18,16 @@ type Reader struct {
 	Txn *badger.Txn
 	// over is writes that are not committed. They hide what Txn reads, and later maps hide
 	// earlier ones. A view has none.
-	over  []map[string]Write
-	kinds map[byte][]string // the keys of the first of over, by their first byte; nil if over is empty
-	began time.Time         // of a glance: see Began
+	over []map[string]Write
+	// alike has the keys of the first of over by their first alikeBytes bytes.
+	alike map[string][]string
+	began time.Time // of a glance: see Began
 }
+
+// alikeBytes is the length of a kind and an account. A prefix that is longer begins with as much of a CID.
+// A commit writes thousands of keys, and each of its changes scans several times: to look at all of these
+// keys each time took seconds for a commit of 512 changes.
+const alikeBytes = 1 + len(Account{})
 
 // Began is a moment before which every commit that had returned is seen by the reader. It is zero
 // but for a glance: all others see what had returned when they began.
@@ -151,8 +157,8 @@ func (r *Reader) overlay(s Span) []string {
 		}
 	}
 	for i, m := range r.over {
-		if i == 0 && len(s.Prefix) > 0 { // a commit may have thousands of keys, and each change of it scans
-			for _, k := range r.kinds[s.Prefix[0]] {
+		if i == 0 && len(s.Prefix) >= alikeBytes {
+			for _, k := range r.alike[string(s.Prefix[:alikeBytes])] {
 				add(k)
 			}
 			continue
@@ -190,7 +196,7 @@ func (r *Reader) Before() *Reader {
 	if len(r.over) < 2 { // a change has two: the commit's so far, and its own
 		return r
 	}
-	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1], kinds: r.kinds}
+	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1], alike: r.alike}
 }
 
 // Has reports whether a key is there, also if its value cannot be read.

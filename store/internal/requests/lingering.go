@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -268,23 +269,31 @@ func (s *Store) EndLingering(ctx context.Context, account string, age time.Durat
 		return e, false, ctx.Err()
 	}
 	now := s.now().UnixMilli()
-	var due []uint64
+	over := func(rec lingerRecord) bool { return holding.GraceOver(rec.Since, now, age) }
+	var due, ahead []uint64
 	err = s.eachLinger(ctx, func(number uint64, rec lingerRecord, readable bool) bool {
-		if len(due) == pin.EndsAtOnce {
+		switch {
+		case account != "" && (!readable || rec.Account != a):
+		case over(rec) && len(due) == pin.EndsAtOnce:
 			more = true
 			return false
-		}
-		if account != "" && (!readable || rec.Account != a) {
-			return true
-		}
-		over := holding.GraceOver(rec.Since, now, age)
-		if over || rec.Since > now {
+		case over(rec):
 			due = append(due, number)
+		case rec.Since > now:
+			ahead = append(ahead, number)
+		default:
+			return account != ""
 		}
-		return over || rec.Since > now || account != ""
+		return true
 	})
+	// All that are ahead get their date at once: what is dated now has others wait that come after it.
+	for some := range slices.Chunk(ahead, pin.EndsAtOnce) {
+		if err == nil {
+			_, err = s.endDue(ctx, some, now, over) // it ends none of them
+		}
+	}
 	if err == nil && len(due) > 0 {
-		e, err = s.endDue(ctx, due, now, func(rec lingerRecord) bool { return holding.GraceOver(rec.Since, now, age) })
+		e, err = s.endDue(ctx, due, now, over)
 	}
 	if err != nil {
 		return e, false, kv.Wrap(err, "end what lingers")
@@ -364,5 +373,8 @@ func (s *Store) endDue(ctx context.Context, due []uint64, now int64, over func(l
 		}
 		return nil
 	})
-	return e, err
+	if err != nil {
+		return inDoubt(err, e), err
+	}
+	return e, nil
 }

@@ -47,11 +47,14 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
+			if err != nil {
+				return false, err
+			}
 			for bit := range c.down {
 				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
 				break
 			}
-			return false, err
+			return false, nil
 		})
 		if err != nil {
 			return rec, err
