@@ -111,6 +111,8 @@ func WalkDAG(tb testing.TB, s Pins, a pin.Attempt, all []blocks.Block) pin.Total
 		DAG: pin.DAGOf(dagtest.Last(all)), Attempt: a, Progress: new(pin.Progress), Slot: FreeSlot{},
 	})
 	Must(tb, err)
+	_, err = s.NewHolders(tb.Context(), 1) // the mark of the attempt is written before any other change
+	Must(tb, err)
 	return t
 }
 
