@@ -164,10 +164,14 @@ type Invites interface {
 	RedeemInvite(ctx context.Context, id string, a Account, log ...Event) error
 }
 
+// EventsAtOnce is how many events one commit has at most: some 1,500 keys.
+const EventsAtOnce = 500
+
 // Audit is the record of what happened to accounts, under the terms of
 // [Accounts]. Nothing in it is ever changed; old events are removed as a whole.
 type Audit interface {
-	// AppendEvents commits events. The Audit gives them IDs. IDs sort as the times do, to
+	// AppendEvents commits events: [EventsAtOnce] in one commit, and more in several, of which
+	// those before an error stay. The Audit gives them IDs. IDs sort as the times do, to
 	// the millisecond; events of the same time sort as they came, those of pins after the
 	// others.
 	AppendEvents(ctx context.Context, log []Event) error

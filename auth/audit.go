@@ -74,11 +74,15 @@ func (r *refusals) giveBack(all []Event) {
 
 // flush writes what waits to be written: refusals, and the last uses of tokens.
 func (s *Service) flush(ctx context.Context) error {
-	if events := s.refusals.take(s.cfg.Now().UTC()); len(events) > 0 {
-		if err := s.accounts.AppendEvents(ctx, events); err != nil {
-			if !errors.Is(err, ErrInDoubt) { // in doubt they may be there already
-				s.refusals.giveBack(events)
-			}
+	left := s.refusals.take(s.cfg.Now().UTC())
+	for len(left) > 0 { // in single commits, so that it is known what is written
+		some := left[:min(len(left), EventsAtOnce)]
+		err := s.accounts.AppendEvents(ctx, some)
+		if err == nil || errors.Is(err, ErrInDoubt) { // in doubt they may be there already
+			left = left[len(some):]
+		}
+		if err != nil {
+			s.refusals.giveBack(left)
 			return fmt.Errorf("write refusals: %w", err)
 		}
 	}

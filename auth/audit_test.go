@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 )
 
 // TestAudit: every change of an account is in the audit record, with the actor and the address.
@@ -327,4 +329,58 @@ func TestBackground(t *testing.T) {
 			t.Errorf("at the end, used %v, want %v", used(), last)
 		}
 	})
+}
+
+// inCommits appends many events in several commits, as the store does.
+type inCommits struct{ *authtest.Accounts }
+
+func (a inCommits) AppendEvents(ctx context.Context, log []auth.Event) error {
+	for some := range slices.Chunk(log, auth.EventsAtOnce) {
+		if err := a.Accounts.AppendEvents(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestFlushThatFailsHalfway: what is in the record already, when the disk fails or the client that looks at the
+// record hangs up, is not written again, and the rest is not lost. What is in doubt counts as written.
+func TestFlushThatFailsHalfway(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want int // of all in the end
+	}{
+		"a full disk":  {auth.ErrDiskFull, 1000},
+		"a disk error": {auth.ErrInDoubt, 1000 - auth.EventsAtOnce}, // here it is not written
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			var err error
+			f.Service, err = auth.New(auth.Config{HashCost: cheap, Now: f.clock.Now, Registration: auth.RegistrationInvite},
+				inCommits{f.accounts}, f.keys)
+			f.ok(err)
+			for range 1000 {
+				_, err := f.Register(t.Context(), auth.NewRegistration{Email: "bob@example.com", Password: goodPassword, Invite: "made up"})
+				f.is(err, auth.ErrNoInvite)
+			}
+			commits := 0
+			f.accounts.SetFault(func(method string) error {
+				if method != "AppendEvents" {
+					return nil
+				}
+				if commits++; commits == 2 {
+					return c.err
+				}
+				return nil
+			})
+			f.events(auth.EventRegisterRefused)
+			f.accounts.SetFault(nil)
+			f.events(auth.EventRegisterRefused)
+			all, err := f.accounts.Events(t.Context(), auth.EventQuery{Kind: auth.EventRegisterRefused, Limit: 10_000})
+			f.ok(err)
+			if len(all) != c.want {
+				t.Errorf("the record has %d refusals, want %d", len(all), c.want)
+			}
+		})
+	}
 }

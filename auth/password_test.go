@@ -130,3 +130,36 @@ func TestHashesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestPasswordSetMeanwhile: who changes a password by the present one does not overwrite another that was set
+// after that was checked, and so neither undoes what an operator did.
+func TestPasswordSetMeanwhile(t *testing.T) {
+	const theirs, ours = "another horse battery", "a third horse battery"
+	for name, meanwhile := range map[string]func(*fixture) error{
+		"another password": func(f *fixture) error {
+			_, err := f.SetPassword(t.Context(), f.ann.ID, ours, false)
+			return err
+		},
+		"the sessions ended": func(f *fixture) error {
+			_, err := f.LogoutAll(t.Context(), f.ann.ID)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			_, device := f.device()
+			first := true
+			auth.HoldHashes(f.Service, func() {
+				if first {
+					first = false
+					f.ok(meanwhile(f))
+				}
+			})
+			_, err := f.ChangePassword(t.Context(), f.ann.ID, goodPassword, theirs, true)
+			f.is(err, auth.ErrEnded)
+			_, err = f.Login(t.Context(), f.ann.Email, theirs)
+			f.is(err, auth.ErrBadCredentials)
+			f.counts(device)
+		})
+	}
+}

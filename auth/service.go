@@ -270,6 +270,11 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	if err != nil {
 		return Ended{}, err
 	}
+	return s.setPassword(ctx, a, password, endDevices, func(Account) error { return nil })
+}
+
+// setPassword is SetPassword, unless check returns an error for the account as it is when the password is set.
+func (s *Service) setPassword(ctx context.Context, a Account, password string, endDevices bool, check func(Account) error) (Ended, error) {
 	if err := checkPassword(password, a.Email); err != nil {
 		return Ended{}, err
 	}
@@ -277,20 +282,24 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	if err != nil {
 		return Ended{}, err
 	}
-	live, err := s.ListTokens(ctx, account)
+	live, err := s.ListTokens(ctx, a.ID)
 	if err != nil {
 		return Ended{}, err
 	}
-	set, ended := s.event(ctx, EventPasswordSet, account), ofKind(account, Session)
+	set, ended := s.event(ctx, EventPasswordSet, a.ID), ofKind(a.ID, Session)
 	if endDevices {
-		set.Detail, ended = "device tokens ended too", ofAccount(account)
+		set.Detail, ended = "device tokens ended too", ofAccount(a.ID)
 	}
-	if _, err := s.change(ctx, set, ended, func(a *Account) {
+	if _, err := s.changeIf(ctx, set, ended, func(a *Account) error {
+		if err := check(*a); err != nil {
+			return err
+		}
 		a.PasswordHash = hash
 		a.Sessions++
 		if endDevices {
 			a.Devices++
 		}
+		return nil
 	}); err != nil {
 		return Ended{}, err
 	}
@@ -317,9 +326,13 @@ func (s *Service) ProvePassword(ctx context.Context, account, field, present str
 	if err != nil {
 		return err
 	}
+	return s.provePassword(ctx, a, field, present)
+}
+
+func (s *Service) provePassword(ctx context.Context, a Account, field, present string) error {
 	// Not the bucket for logging in: somebody who tries passwords must not keep the owner
 	// from changing the password.
-	bucket := "change " + account
+	bucket := "change " + a.ID
 	if err := s.limits.account.take(bucket, s.cfg.Now()); err != nil {
 		return err
 	}
@@ -329,7 +342,7 @@ func (s *Service) ProvePassword(ctx context.Context, account, field, present str
 		return err
 	}
 	if !ok {
-		s.refuse(s.event(ctx, EventPasswordRefused, account))
+		s.refuse(s.event(ctx, EventPasswordRefused, a.ID))
 		return invalid(field, "is not the present one")
 	}
 	s.limits.account.giveBack(bucket)
@@ -338,12 +351,21 @@ func (s *Service) ProvePassword(ctx context.Context, account, field, present str
 
 // ChangePassword is SetPassword for a client that gives the present password. Errors:
 // those of ProvePassword, for the field "password", and an *InvalidError of "new_password"
-// if the new password is not allowed.
+// if the new password is not allowed; ErrEnded if the password was set, or all sessions were ended, meanwhile.
 func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
-	if err := s.ProvePassword(ctx, account, "password", present); err != nil {
+	a, err := s.accounts.AccountByID(ctx, account)
+	if err != nil {
 		return Ended{}, err
 	}
-	ended, err := s.SetPassword(ctx, account, password, endDevices)
+	if err := s.provePassword(ctx, a, "password", present); err != nil {
+		return Ended{}, err
+	}
+	ended, err := s.setPassword(ctx, a, password, endDevices, func(now Account) error {
+		if now.Sessions != a.Sessions { // whoever set another password is not to lose it to the old one
+			return ErrEnded
+		}
+		return nil
+	})
 	if bad := (*InvalidError)(nil); errors.As(err, &bad) {
 		return Ended{}, &InvalidError{Field: "new_password", Msg: bad.Msg}
 	}
@@ -353,11 +375,16 @@ func (s *Service) ChangePassword(ctx context.Context, account, present, password
 // change edits an account, forgets what was remembered of tokens, and ends the requests of
 // the principals that match.
 func (s *Service) change(ctx context.Context, e Event, match func(Principal) bool, edit func(*Account)) (Account, error) {
+	return s.changeIf(ctx, e, match, func(a *Account) error {
+		edit(a)
+		return nil
+	})
+}
+
+// changeIf is change, unless edit returns an error: then nothing changes.
+func (s *Service) changeIf(ctx context.Context, e Event, match func(Principal) bool, edit func(*Account) error) (Account, error) {
 	a, err := ending(ctx, s, match, func(ctx context.Context) (Account, error) {
-		return s.accounts.ChangeAccount(ctx, e.Account, func(a *Account) error {
-			edit(a)
-			return nil
-		}, e)
+		return s.accounts.ChangeAccount(ctx, e.Account, edit, e)
 	})
 	if err != nil {
 		return Account{}, fmt.Errorf("change account %s: %w", e.Account, err)

@@ -205,6 +205,8 @@ func (j *job) details(now time.Time) string {
 	}
 	since := now.Sub(j.lastMoved()).Round(time.Second)
 	switch {
+	case p.Writes.Load() && j.State() == turns.Running:
+		return "all of it has come, and the last of it is being written to disk"
 	case p.Blocks.Load() == 0 && note != "":
 		return note
 	case p.Blocks.Load() == 0:

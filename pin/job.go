@@ -25,6 +25,7 @@ type job struct {
 	slot      *turns.Slot
 	dirty     bool      // its requests changed since the run began
 	rechecked bool      // it was cancelled to begin anew
+	fresh     bool      // there are origins that it does not know
 	seeking   time.Time // since when this run seeks; zero if it does not yet
 	released  []Attempt // to be dropped when the run has ended, as it may still write under them
 
@@ -34,6 +35,7 @@ type job struct {
 	// Across runs.
 	progress *Progress // of this or the last run; nil before the first
 	began    time.Time // when the first run began
+	renewed  time.Time // when a run last ended so that new origins are tried
 	best     uint64    // the highest number of blocks of any earlier run
 	moved    time.Time // when it last got further: the stall clock
 	tries    int       // runs that ended without success
@@ -114,14 +116,24 @@ func (j *job) sample() {
 	j.sampled = bytes
 }
 
+// handles reports whether a run has blocks to handle: it has a worker for that or waits for one, or the
+// last blocks are being written.
+func (j *job) handles() bool {
+	if j.State() != turns.Running || j.slot == nil {
+		return false
+	}
+	waits, held := j.slot.State()
+	return waits || held || j.progress.Writes.Load()
+}
+
 // stalled reports whether the job has not got further for the timeout. A job that waits
-// for a worker, or walks through what is stored, does not stall.
+// for a worker, walks through what is stored, or writes the last blocks, does not stall.
 func (j *job) stalled(now time.Time, timeout, idle time.Duration) bool {
 	if j.blocked {
 		return false
 	}
 	if j.State() == turns.Running && j.slot != nil {
-		if waits, _ := j.slot.State(); waits || now.Sub(j.progress.LastBlock()) < idle {
+		if waits, _ := j.slot.State(); waits || j.progress.Writes.Load() || now.Sub(j.progress.LastBlock()) < idle {
 			return false
 		}
 	}

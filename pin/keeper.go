@@ -121,6 +121,7 @@ func (k *keeper) expire(ctx context.Context, w Waiting) error {
 		return err
 	}
 	k.jobs.drops.add(released)
+	k.jobs.changes.tell(w.DAG, Change{})
 	k.jobs.counts.failed.Add(1)
 	k.log.Warn("pin failed", "cid", w.DAG, "accounts", w.Accounts, "reason", reason)
 	return nil
@@ -272,13 +273,8 @@ func (s *scheduler) idle(w Waiting) bool {
 	now := s.clock.Now()
 	last := w.Last.Add(-s.clock.Lost())
 	if j := s.jobs[w.DAG]; j != nil {
-		if j.blocked || j.repair {
+		if j.blocked || j.repair || j.handles() {
 			return false
-		}
-		if j.State() == turns.Running && j.slot != nil {
-			if waits, held := j.slot.State(); waits || held {
-				return false
-			}
 		}
 		if m := j.lastMoved(); m.After(last) {
 			last = m

@@ -78,6 +78,7 @@ func (s *scheduler) look(now time.Time) {
 		j := s.of(t)
 		j.sample()
 		s.warnStuck(j, now, nil)
+		s.renew(j, now)
 	}
 	s.refill()
 	s.findAdrift(now)
@@ -166,9 +167,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 		return turns.Activity{Busy: true}
 	}
 	l := turns.Activity{Since: j.seeking}
-	if waits, held := j.slot.State(); waits || held || j.progress.Writes.Load() {
-		l.Busy = true
-	}
+	l.Busy = j.handles()
 	if b := j.progress.LastBlock(); b.After(l.Since) {
 		l.Since = b
 	}
@@ -182,7 +181,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 
 // start runs a job that was given a place.
 func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	j.dirty, j.rechecked, j.seeking = false, false, time.Time{}
+	j.dirty, j.rechecked, j.fresh, j.seeking = false, false, false, time.Time{}
 	if j.began.IsZero() {
 		j.began = now
 	}
@@ -234,7 +233,7 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	defer s.mu.Unlock()
 	defer s.kick()
 	s.turns.Ended(&j.Job)
-	j.cancel = nil // it would keep the run's memory
+	j.cancel = func(error) {} // the other would keep the run's memory; a job that is left as it is at close may be cancelled
 	if j.progress != nil {
 		j.progress.Providers.Store(0) // no peer is asked until the next run
 	}

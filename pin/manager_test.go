@@ -497,6 +497,53 @@ func TestJoin(t *testing.T) {
 	})
 }
 
+// Who asks for a DAG again and again, each time with other origins, does not keep those of others from being tried.
+func TestJoinOverAndOver(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		v := r.add(alice, 1, origin("peerA"))
+		for n := range 120 {
+			r.add(bob, 1, origin(fmt.Sprint("peer", n)))
+			time.Sleep(500 * time.Millisecond)
+		}
+		if n := r.net.fetches(dag(1)); n > 35 {
+			t.Errorf("the fetch began anew %d times in a minute", n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := r.net.hints(dag(1)); len(got) < 64 || got[0] != origin("peer119") || !slices.Contains(got, origin("peerA")) {
+			t.Errorf("in the end it has the origins %v", got)
+		}
+		r.net.set(dag(1), content{blocks: 1})
+		r.after(time.Second, v, pin.Pinned)
+	})
+}
+
+// New origins are tried also if some of a DAG came and its source went away.
+func TestJoinWhatCameInPart(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 10, serve: 5})
+		v := r.after(time.Minute, r.add(alice, 1, origin("peerA")), pin.Pinning)
+		again := pintest.DAGSpec(1)
+		again.Origins = []string{origin("peerB")}
+		if _, err := r.Manager.Replace(t.Context(), alice, v.ID, again); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := r.net.hints(dag(1)); !slices.Contains(got, origin("peerB")) {
+			t.Errorf("it is fetched from %v", got)
+		}
+		r.net.set(dag(1), content{blocks: 10, delay: time.Second})
+		time.Sleep(3 * time.Second) // blocks come: it does not begin anew
+		before := r.net.fetches(dag(1))
+		last := r.add(bob, 1, origin("peerC"))
+		r.after(20*time.Second, last, pin.Pinned)
+		if n := r.net.fetches(dag(1)); n != before {
+			t.Errorf("it began anew while blocks came")
+		}
+	})
+}
+
 func TestRemoveAll(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		for n := range 2500 {
@@ -518,6 +565,31 @@ func TestRemoveAll(t *testing.T) {
 		log := r.log.String()
 		if lines := strings.Count(log, "removed"); lines != 1 || !strings.Contains(log, "requests=2500") {
 			t.Errorf("the log has that in %d lines", lines)
+		}
+	})
+}
+
+// A request that is removed when the manager closes, and its fetch has ended by that, is removed.
+func TestRemoveAtClose(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinning)
+		removes := make(chan struct{})
+		r.recs.SetFault(func(method string) error {
+			if method == "Remove" {
+				<-removes
+			}
+			return nil
+		})
+		ended := make(chan error, 2)
+		go func() { ended <- r.Remove(t.Context(), alice, v.ID) }()
+		synctest.Wait()
+		go func() { ended <- r.Close() }()
+		synctest.Wait()
+		close(removes)
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -131,7 +131,7 @@ func (j *job) pauseAfter() time.Duration {
 func (s *scheduler) describeKept(j *job, info map[string]string) {
 	now := s.clock.Now()
 	silent := now.Sub(j.lastMoved())
-	if j.repair || j.blocked || !j.hasSome() || silent < s.cfg.IdleTimeout {
+	if j.repair || j.blocked || !j.hasSome() || silent < s.cfg.IdleTimeout || j.handles() {
 		return
 	}
 	if j.gaveWay && (j.progress == nil || j.progress.Blocks.Load() == 0) {

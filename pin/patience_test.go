@@ -155,8 +155,17 @@ func TestKeptForLongEnough(t *testing.T) {
 				for _, v := range vs {
 					r.after(0, v, pin.Pinning)
 				}
-				time.Sleep(90*time.Minute + 10*time.Minute)
+				var heard []<-chan pin.Change
 				for _, v := range vs {
+					changed, end := r.Changed(v.DAG())
+					defer end()
+					heard = append(heard, changed)
+				}
+				time.Sleep(90*time.Minute + 10*time.Minute)
+				for i, v := range vs {
+					if len(heard[i]) == 0 {
+						t.Errorf("who follows DAG %d does not hear of its end", i)
+					}
 					v = r.after(0, v, pin.Failed)
 					if got, want := v.Info["status_details"], "no block was received for 24h0m0s, after 9 blocks; "+trouble; got != want {
 						t.Errorf("status_details %q, want %q", got, want)

@@ -93,7 +93,7 @@ func (j *job) goesOn(now time.Time, idle time.Duration) bool {
 	case j.State() != turns.Running || j.slot == nil || j.progress == nil || j.rechecked:
 		return true
 	}
-	if waits, held := j.slot.State(); waits || held {
+	if j.handles() {
 		return true
 	}
 	last := j.Started()

@@ -100,7 +100,7 @@ func (s *scheduler) prepare(j *job, a Attempt, repair bool) (_ Job, requests slo
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j.repair = repair
+	j.repair, j.fresh = repair, false
 	j.endTroubles()
 	before := j.progress
 	j.progress = &Progress{now: s.clock.Now}

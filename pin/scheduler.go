@@ -131,15 +131,25 @@ func (s *scheduler) enqueue(r Request, old bool) {
 		}
 	case turns.Running:
 		j.dirty = true
-		if freshOrigins && (j.progress == nil || j.progress.Received.Load() == 0) {
-			j.cancel(errRecheck) // so that the new origins are tried
-		} else if r.Status == Queued {
+		j.fresh = j.fresh || freshOrigins
+		if !s.renew(j, s.clock.Now()) && r.Status == Queued {
 			s.beginJoined(j.dag)
 		}
 	case turns.Parked:
 		s.setParked(j, j.NextTry())
 		s.turns.Wake(&j.Job)
 	}
+}
+
+// renew has a run that receives nothing begin anew if there are new origins, so that these are tried. The
+// ones before them have had Slice for an answer then, however often others ask for the DAG.
+func (s *scheduler) renew(j *job, now time.Time) bool {
+	if !j.fresh || j.seeking.IsZero() || now.Sub(j.renewed) < s.cfg.Slice || j.handles() {
+		return false
+	}
+	j.fresh, j.renewed = false, now
+	j.cancel(errRecheck)
+	return true
 }
 
 // newJob makes the job for a request's DAG.

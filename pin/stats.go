@@ -12,7 +12,7 @@ type Stats struct {
 	Waiting  int // in the queue, as far as that is in memory
 	Seeking  int // asked for, and nothing was received yet
 	Ready    int // found, and waiting for a worker
-	Fetching int // with a worker: being received, or being read from disk
+	Fetching int // with a worker: being received, or being read from disk; or the last of it is being written
 	Parked   int // waiting for their next try, as far as that is in memory
 
 	// Kept are the DAGs that wait for a source with something on disk, those that are on disk
@@ -50,9 +50,9 @@ func (s *scheduler) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
-		var waits, held bool
+		waits := false
 		if j.slot != nil {
-			waits, held = j.slot.State()
+			waits, _ = j.slot.State()
 		}
 		switch {
 		case j.State() == turns.Waiting:
@@ -61,7 +61,7 @@ func (s *scheduler) stats() Stats {
 			st.Parked++
 		case waits:
 			st.Ready++
-		case held:
+		case j.handles():
 			st.Fetching++
 		default:
 			st.Seeking++

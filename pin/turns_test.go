@@ -152,6 +152,41 @@ func TestPlaceWhileTheDiskWrites(t *testing.T) {
 	})
 }
 
+// A DAG whose last blocks are being written is at work for that long: it neither fails for want of blocks, nor
+// gives way to a full disk, nor counts as one that nobody has.
+func TestTheDiskWritesForLong(t *testing.T) {
+	for name, cfg := range map[string]pin.Config{
+		"kept for days":     {},
+		"kept for a minute": {StallTimeout: time.Minute, KeepPartial: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, cfg, func(r *rig) {
+				r.net.set(dag(0), content{blocks: 10, writes: 5 * time.Minute})
+				v := r.after(30*time.Second, r.add(alice, 0), pin.Pinning)
+				if d, until := v.Info["status_details"], v.Info["waits_until"]; !strings.Contains(d, "written") || until != "" {
+					t.Errorf("status_details %q, waits_until %q", d, until)
+				}
+				r.reaches("what is being written", 0, pin.ReachesOn)
+				if s := r.Stats(); s.Fetching != 1 || s.Seeking != 0 {
+					t.Errorf("while it is written the stats are %+v", s)
+				}
+				r.recs.SetFault(func(m string) error {
+					if m == "Room" {
+						return &pin.DiskFullError{Kept: 1}
+					}
+					return nil
+				})
+				r.after(3*time.Minute, v, pin.Pinning)
+				r.recs.SetFault(nil)
+				r.after(2*time.Minute, v, pin.Pinned)
+				if n := r.net.fetches(dag(0)); n != 1 {
+					t.Errorf("%d tries of what was being written", n)
+				}
+			})
+		})
+	}
+}
+
 // A peer that says it has the root is waited for longer than peers that have nothing.
 func TestTurnOfWhoHasIt(t *testing.T) {
 	run(t, pin.Config{Seekers: 4}, func(r *rig) {

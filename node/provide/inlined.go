@@ -2,6 +2,7 @@ package provide
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ipfs/go-cid"
 
@@ -72,6 +73,9 @@ func (p *Provider) expand(ctx context.Context, batch []pin.DAG) ([]pin.DAG, erro
 			continue
 		}
 		pinned, err := p.complete(ctx, root)
+		if errors.Is(err, pin.ErrUnreadable) {
+			continue // as in applyBatch
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -46,6 +46,7 @@ type Provider struct {
 	sweep  *sweep // belongs to run before open is closed, and then stays
 	loaded bool   // the ledger is in memory; belongs to run
 	below  below  // of what is pinned, as far as it was come upon; belongs to run
+	ahead  int64  // no fewer than the keys of walks that wait to be announced; belongs to walkAll
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -80,6 +81,7 @@ func New(cfg Config) (*Provider, error) {
 		wanted: make(map[pin.DAG]struct{}),
 		most:   maxWalks,
 		below:  make(below),
+		ahead:  walkAhead, // how many the last run left is looked at first
 		kick:   make(chan struct{}, 1),
 		step:   make(chan struct{}, 1),
 
@@ -270,6 +272,9 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 	}
 	for _, d := range batch {
 		pinned, err := p.isTold(ctx, d)
+		if errors.Is(err, pin.ErrUnreadable) {
+			continue // it stays as it is; the store has logged it, and the others do not wait for it
+		}
 		if err != nil {
 			return err
 		}
@@ -454,12 +459,16 @@ func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 			return err
 		}
 		for {
-			s, err := p.Stats(ctx)
+			if p.ahead < walkAhead {
+				p.ahead += int64(len(keys) * len(p.sweep.nets))
+				return p.sweep.start(ctx, keys...)
+			}
+			s, err := p.Stats(ctx) // it goes through all roots
 			if err != nil {
 				return err
 			}
-			if s.QueuedKeys < walkAhead {
-				return p.sweep.start(ctx, keys...)
+			if p.ahead = s.QueuedKeys; p.ahead < walkAhead {
+				continue
 			}
 			select {
 			case <-time.After(walkPause):

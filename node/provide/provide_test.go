@@ -422,6 +422,36 @@ func TestUnreadableRecord(t *testing.T) {
 	})
 }
 
+// A DAG whose record cannot be read stays as it is, and holds up no other. Whether an inlined root is pinned, which
+// links to it, may not be known either.
+func TestUnreadablePin(t *testing.T) {
+	bubble(t, 300, func(r *rig) {
+		r.start()
+		r.wait(soon)
+		known, inlined := rootOf(1), inlinedOver("inlined", rootOf(2).CID())
+		r.pin(known)
+		r.wait(soon)
+		others := rootsOf(20)[3:]
+		for _, bad := range []pin.DAG{known, inlined} {
+			r.pins.mu.Lock()
+			r.pins.bad = bad
+			r.pins.mu.Unlock()
+			r.Announce(bad)
+			r.pin(others[0])
+			r.wait(soon)
+			r.told(1, hashOf(known), hashOf(others[0]))
+			others = others[1:]
+		}
+		r.Compare()
+		r.pin(others...)
+		r.wait(soon)
+		r.told(1, hashes(others)...)
+		if s := r.stats(); s.Roots != 3+len(others) {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}
+
 // All networks are told. What a network is told that stands in for another
 // counts only while that one is away.
 func TestTwoNetworks(t *testing.T) {

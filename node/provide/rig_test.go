@@ -3,6 +3,7 @@ package provide
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"log/slog"
 	"maps"
@@ -44,7 +45,8 @@ func hashOf(d pin.DAG) multihash.Multihash { return d.CID().Hash() }
 type pins struct {
 	mu   sync.Mutex
 	dags map[pin.DAG]bool
-	err  error // of the next calls
+	err  error   // of the next calls
+	bad  pin.DAG // its record cannot be read
 }
 
 func (p *pins) set(on bool, ds ...pin.DAG) {
@@ -68,16 +70,19 @@ func (p *pins) fail(err error) {
 func (p *pins) complete(_ context.Context, d pin.DAG) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if d == p.bad {
+		return false, fmt.Errorf("look for a root: %w", pin.ErrUnreadable)
+	}
 	return p.dags[d], p.err
 }
 
 func (p *pins) roots(context.Context) iter.Seq2[pin.DAG, error] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all, err := slices.Sorted(maps.Keys(p.dags)), p.err
+	all, err, bad := slices.Sorted(maps.Keys(p.dags)), p.err, p.bad
 	return func(yield func(pin.DAG, error) bool) {
 		for _, d := range all {
-			if !yield(d, nil) {
+			if d != bad && !yield(d, nil) {
 				return
 			}
 		}

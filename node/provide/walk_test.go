@@ -411,6 +411,35 @@ func TestWiderStrategyIsSpread(t *testing.T) {
 	})
 }
 
+// How far the announcing is, which takes a look at each root that there is, is not asked for each DAG that is walked.
+func TestWalksOfManySmallDAGs(t *testing.T) {
+	bubble(t, 300, func(r *rig) {
+		s := newShelf(t)
+		var looks atomic.Int64
+		away := newNetwork(40)
+		away.up.Store(false)
+		other := away.network("lan")
+		other.Counts = func() bool { looks.Add(1); return false }
+		r.cfg.Networks = append(r.cfg.Networks, other)
+		r.cfg.Strategy, r.cfg.Blocks = All, s.bs
+		r.start()
+		r.wait(soon)
+		var keys []multihash.Multihash
+		for i := range 500 {
+			leaf := s.leaf(fmt.Sprint(i))
+			root := s.node(nil, leaf)
+			keys = append(keys, root.Hash(), leaf.Hash())
+			r.pin(pin.DAGOf(root))
+		}
+		looks.Store(0)
+		r.wait(soon)
+		r.told(1, keys...)
+		if n := looks.Load(); n > 20 {
+			t.Errorf("%d looks at how far it is, for 500 DAGs of two blocks", n)
+		}
+	})
+}
+
 // A walk that a kill cut short is done again.
 func TestWalkIsDoneAgain(t *testing.T) {
 	bubble(t, 100, func(r *rig) {

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
@@ -129,4 +130,39 @@ func TestWorkerWhileTheDiskWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A walk that has to ask for a block again, as it was lost from disk meanwhile, does not only write any more.
+func TestLostWhileTheDiskWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := dagtest.Raw("x")
+		s := newSetting(t, block)
+		s.mustWalk(t, []blocks.Block{block}, 1)
+		s.store.ForgetWhole()
+		s.net = walktest.NewNetwork() // nobody has it now
+		job := newJob(block.Cid(), 2)
+		s.store.BeforeWrite = func(context.Context, graph.Batch) error {
+			time.Sleep(time.Second)
+			if !job.Progress.Writes.Load() {
+				t.Error("it does not only write")
+			}
+			s.store.Lose(block.Cid())
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := s.run(ctx, job)
+			ended <- err
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s.net.Asked() == 0 || job.Progress.Writes.Load() {
+			t.Errorf("it is asked for %d times, and only writes: %v", s.net.Asked(), job.Progress.Writes.Load())
+		}
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("the walk came to its end")
+		}
+	})
 }

@@ -192,9 +192,12 @@ func (w *walk) run() error {
 		if idle && w.writer.idle() {
 			return nil
 		}
-		if idle && w.held && w.writer.bytes() <= lastBytes {
-			w.onlyWrites()
+		if idle && w.held && w.writer.bytes() <= lastBytes { // others use the worker while the disk is waited for
+			w.job.Slot.Release()
+			w.held = false
 		}
+		// What is lost from disk meanwhile is asked for again; then there is more to do than to write.
+		w.job.Progress.Writes.Store(idle && !w.held)
 		if idle && !w.writer.busy {
 			if err := w.written(w.writer.rest()); err != nil {
 				return err
@@ -432,19 +435,11 @@ func (w *walk) acquire() error {
 		return err
 	}
 	w.held = true
-	w.job.Progress.Writes.Store(false) // something was lost from disk, if it was set
 	if !w.sharing {
 		w.sharing = true
 		w.cfg.Share.join()
 	}
 	return nil
-}
-
-// onlyWrites gives the worker back when all blocks have come. Others use it while the disk is waited for.
-func (w *walk) onlyWrites() {
-	w.job.Progress.Writes.Store(true)
-	w.job.Slot.Release()
-	w.held = false
 }
 
 // most is how much of something the walk keeps: what a test has set, or its share.

@@ -117,7 +117,7 @@ func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 
 // AppendEvents implements [auth.Audit].
 func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
-	for batch := range slices.Chunk(log, eventBatch) {
+	for batch := range slices.Chunk(log, auth.EventsAtOnce) {
 		if err := s.updateAuth(ctx, func(t authTx) error { return t.append(batch) }); err != nil {
 			return err
 		}
@@ -126,9 +126,9 @@ func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 }
 
 const (
-	// eventBatch is how many events one commit writes or removes. An event has up to three
+	// eventBatch is how many events one commit removes. An event has up to three
 	// keys, so that is far less than a commit holds.
-	eventBatch = 500
+	eventBatch = auth.EventsAtOnce
 	// eventPiece is how many events one view reads, so that none lasts long.
 	eventPiece = 10_000
 )
