@@ -56,7 +56,7 @@ func (o *opened) pinRandom(b *testing.B, seed uint64, n int) (request string) {
 		}
 		must(b, o.Write(ctx, batch))
 	}
-	_, err := o.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(n), Bytes: uint64(n * *benchSize)})
+	_, _, err := o.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(n), Bytes: uint64(n * *benchSize)})
 	must(b, err)
 	return r.ID
 }

@@ -92,7 +92,7 @@ func (o *opened) fetch(ctx context.Context, net *walktest.Network, r pin.Request
 		DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
 	})
 	if err == nil {
-		_, err = o.Store.Complete(ctx, r.DAG(), a, totals)
+		_, _, err = o.Store.Complete(ctx, r.DAG(), a, totals)
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func TestNodeWasAway(t *testing.T) {
 	f.c.Peer(1).Node.Forget(f.cid(1))
 	f.c.Peer(1).Fail(f.cid(1), reason) // of one that was pinned already, too
 	f.engine.posts.forget(j.DAG)       // it is not recent
-	if _, err := f.store.Complete(t.Context(), j.DAG, j.Attempt, f.totals(1)); err != nil {
+	if _, _, err := f.store.Complete(t.Context(), j.DAG, j.Attempt, f.totals(1)); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.differences(true); len(got) != 1 || got[0] != "few copies 1+" || f.c.Copies(f.cid(1)) != 2 {

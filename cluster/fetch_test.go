@@ -79,7 +79,7 @@ func (f *front) complete(j pin.Job) pin.Totals {
 	wait, _ := f.begin(j)
 	totals, err := wait()
 	if err == nil {
-		_, err = f.store.Complete(f.t.Context(), j.DAG, j.Attempt, totals)
+		_, _, err = f.store.Complete(f.t.Context(), j.DAG, j.Attempt, totals)
 	}
 	if err != nil {
 		f.t.Fatal(err)

@@ -248,7 +248,7 @@ func (m *model) fetch(ctx context.Context, d pin.DAG) bool {
 		m.fetching[d] = fmt.Sprintf("%v: %s", err, j.Progress.Note())
 		return false
 	}
-	released, err := m.store.Complete(m.t.Context(), d, a, totals)
+	_, released, err := m.store.Complete(m.t.Context(), d, a, totals)
 	if err != nil && !errors.Is(err, pin.ErrSuperseded) {
 		m.t.Fatal(err)
 	}

@@ -125,9 +125,9 @@ func TestAnnouncedAfterAnError(t *testing.T) {
 // halfComplete makes Complete return an error after the DAG is marked.
 type halfComplete struct{ pin.Records }
 
-func (h *halfComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
-	if _, err := h.Records.Complete(ctx, d, a, t); err != nil {
-		return nil, err
+func (h *halfComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) (int, []pin.Attempt, error) {
+	if _, _, err := h.Records.Complete(ctx, d, a, t); err != nil {
+		return 0, nil, err
 	}
-	return nil, errors.New("input/output error")
+	return 0, nil, errors.New("input/output error")
 }

@@ -42,6 +42,37 @@ func TestChanged(t *testing.T) {
 	})
 }
 
+// Who follows a DAG hears which request became pinned, if there is one. Of several it is not said, and not
+// of one that failed for its quota.
+func TestChangedSaysWhichIsPinned(t *testing.T) {
+	run(t, pin.Config{Quotas: limits{bob: {Bytes: 100}}}, func(r *rig) {
+		hears := func(n int, want func() pin.View) {
+			changed, end := r.Changed(dag(n))
+			defer end()
+			r.net.set(dag(n), content{blocks: 2})
+			v := want()
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			change := <-changed
+			totals := change.Totals
+			totals.By = nil
+			if is := change.Pinned(v.Request); is != (v.ID != "") || is && totals != (pin.Totals{Blocks: 2, Bytes: 200}) {
+				t.Errorf("of DAG %d it hears %+v", n, change)
+			}
+		}
+		hears(1, func() pin.View { return r.add(alice, 1) })
+		hears(2, func() pin.View {
+			r.add(alice, 2)
+			r.add(bob, 2) // and that is more than bob may have
+			return pin.View{}
+		})
+		hears(3, func() pin.View {
+			r.add(bob, 3)
+			return pin.View{}
+		})
+	})
+}
+
 func (r *rig) drop(v pin.View) {
 	r.t.Helper()
 	if err := r.Remove(r.t.Context(), v.Account, v.ID); err != nil {

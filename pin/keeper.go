@@ -121,7 +121,7 @@ func (k *keeper) expire(ctx context.Context, w Waiting) error {
 		return err
 	}
 	k.jobs.drops.add(released)
-	k.jobs.changes.tell(w.DAG)
+	k.jobs.changes.tell(w.DAG, Change{})
 	k.jobs.counts.failed.Add(1)
 	k.log.Warn("pin failed", "cid", w.DAG, "accounts", w.Accounts, "reason", reason)
 	return nil

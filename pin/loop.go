@@ -190,7 +190,7 @@ func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job)
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	j.cancel = cancel
-	s.tasks.run(func() {
+	turn := func() {
 		defer cancel(nil)
 		over, err := run(ctx, j)
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -198,7 +198,33 @@ func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job)
 		}
 		s.drops.suspect(err)
 		s.ended(j, over, err)
-	})
+	}
+	select {
+	case s.spare <- turn:
+	default:
+		s.tasks.run(func() { s.takeTurns(turn) })
+	}
+}
+
+// maxSpare is how many goroutines wait for another turn after one: some for each worker. A goroutine that
+// has had a turn has a stack that is large enough, and a new one has to grow it.
+const maxSpare = 64
+
+// takeTurns runs a turn, and others that are given to it after that.
+func (s *scheduler) takeTurns(turn func()) {
+	for {
+		turn()
+		if s.spares.Add(1) > maxSpare {
+			s.spares.Add(-1)
+			return
+		}
+		select {
+		case turn = <-s.spare:
+			s.spares.Add(-1)
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 // ended decides what becomes of a job whose run ended.

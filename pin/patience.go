@@ -38,21 +38,14 @@ func (s *scheduler) makesRoom(j *job, now time.Time) bool {
 	return j.hasSome() && !j.blocked && now.Sub(j.moved) >= s.cfg.StallTimeout
 }
 
-// recall reads what the records have noted of a job that was read from disk, so that its
+// recall takes what the records have noted of a job that was read from disk, so that its
 // clock goes on. It has its first try in any case, and the stall timeout for that.
-func (s *scheduler) recall(ctx context.Context, j *job) error {
-	s.mu.Lock()
-	known := !j.kept.Last.IsZero()
-	s.mu.Unlock()
-	if known {
-		return nil
-	}
-	kept, err := s.work.Kept(ctx, j.dag)
-	if err != nil || kept.Last.IsZero() {
-		return err
-	}
+func (s *scheduler) recall(j *job, kept Kept) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if kept.Last.IsZero() || !j.kept.Last.IsZero() {
+		return
+	}
 	now := s.clock.Now()
 	kept.Last = kept.Last.Add(-s.clock.Lost())
 	j.kept, j.gaveWay = kept, kept.Blocks == 0
@@ -65,7 +58,6 @@ func (s *scheduler) recall(ctx context.Context, j *job) error {
 		}
 	}
 	j.restored = false
-	return nil
 }
 
 // toNote gives what is to be noted of a job, if that has changed since the last note. s.mu

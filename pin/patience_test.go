@@ -155,7 +155,7 @@ func TestKeptForLongEnough(t *testing.T) {
 				for _, v := range vs {
 					r.after(0, v, pin.Pinning)
 				}
-				var heard []<-chan struct{}
+				var heard []<-chan pin.Change
 				for _, v := range vs {
 					changed, end := r.Changed(v.DAG())
 					defer end()

@@ -68,7 +68,7 @@ func (q *quotaWatch) check(ctx context.Context, account string, jobs []*receivin
 			continue
 		}
 		q.jobs.leaveAll(r.job, r.members)
-		q.jobs.changes.tell(r.job.dag)
+		q.jobs.changes.tell(r.job.dag, Change{})
 		q.log.Warn("pin over quota", "cid", r.job.dag, "account", account, "requests", n)
 	}
 	return nil

@@ -167,12 +167,12 @@ type slowComplete struct {
 	of pin.DAG
 }
 
-func (s *slowComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
-	released, err := s.Records.Complete(ctx, d, a, t)
+func (s *slowComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) (int, []pin.Attempt, error) {
+	failed, released, err := s.Records.Complete(ctx, d, a, t)
 	if d == s.of {
 		time.Sleep(1500 * time.Millisecond)
 	}
-	return released, err
+	return failed, released, err
 }
 
 // The quota watch reads each account once a tick, and delays no turn however long its reads

@@ -136,10 +136,11 @@ type Work interface {
 	// the request itself lets go of makes room, and a DAG that was complete before a
 	// [Refetcher].Refetch never exceeds a quota. The caller has made sure that the DAG is
 	// durable. The mark is atomic. The requests follow in as many commits as they need;
-	// after a crash in between, UnfinishedAfter still has the rest. released is what the
-	// requests do not hold any more: the attempt too, if all of them failed.
+	// after a crash in between, UnfinishedAfter still has the rest. failed is how many requests it
+	// made Failed. released is what the requests do not hold any more: the attempt too, if all of
+	// them failed.
 	// Errors: ErrSuperseded if a is not the DAG's attempt.
-	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (released []Attempt, err error)
+	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (failed int, released []Attempt, err error)
 
 	// Fail makes every queued or pinning request for the DAG Failed, with the details,
 	// and lets go of what these requests held.
@@ -156,8 +157,8 @@ type Work interface {
 	// attempt is not the DAG's, or if the DAG is complete or was.
 	Keep(ctx context.Context, d DAG, a Attempt, p Kept) error
 
-	// Kept reads what Keep noted; zero if there is nothing.
-	Kept(ctx context.Context, d DAG) (Kept, error)
+	// Kept reads what Keep noted; zero if there is nothing. repairing is what Repairing reports.
+	Kept(ctx context.Context, d DAG) (k Kept, repairing bool, err error)
 
 	// GiveWay releases the attempt of a DAG that Keep noted something of. Its requests
 	// stay as they are, and the note stays without bytes. The next Begin gives the DAG

@@ -18,7 +18,7 @@ func (s *scheduler) run(ctx context.Context, j *job) (over bool, err error) {
 	}
 	defer leave()
 	over, err = s.try(ctx, j)
-	s.changes.tell(j.dag)
+	s.changes.tell(j.dag, Change{})
 	if over {
 		s.mu.Lock()
 		s.repairs.forget(j.dag)
@@ -38,14 +38,12 @@ func (s *scheduler) try(ctx context.Context, j *job) (over bool, err error) {
 	case complete:
 		return s.settled(ctx, j)
 	}
-	repair, err := s.work.Repairing(ctx, j.dag)
+	kept, repair, err := s.work.Kept(ctx, j.dag)
 	if err != nil {
-		return false, fmt.Errorf("look whether it is repaired: %w", err)
+		return false, fmt.Errorf("look what is here of it: %w", err)
 	}
 	if !repair {
-		if err := s.recall(ctx, j); err != nil {
-			return false, err
-		}
+		s.recall(j, kept)
 	}
 	job, requests := s.prepare(j, a, repair)
 	totals, err := s.engine.Fetch(ctx, job)
@@ -121,7 +119,10 @@ func (s *scheduler) complete(ctx context.Context, j *job, job Job, totals Totals
 	by := job.Progress.Delivered()
 	by.At = s.clock.Now().UTC().Truncate(time.Millisecond)
 	totals.By = &by
-	released, err := s.work.Complete(ctx, j.dag, job.Attempt, totals)
+	s.mu.Lock()
+	only := j.members.only() // as it is before, since one that joins meanwhile may come too late
+	s.mu.Unlock()
+	failed, released, err := s.work.Complete(ctx, j.dag, job.Attempt, totals)
 	if err != nil {
 		return false, fmt.Errorf("complete: %w", err)
 	}
@@ -139,6 +140,9 @@ func (s *scheduler) complete(ctx context.Context, j *job, job Job, totals Totals
 		"elapsed", s.clock.Now().Sub(j.began).Round(time.Millisecond),
 		"asked_again", job.Progress.Again(), "longest_gap", job.Progress.Gap().Round(time.Millisecond))
 	s.engine.Announce(j.dag)
+	if failed == 0 {
+		s.changes.tell(j.dag, Change{only.account, only.id, totals})
+	}
 	return true, nil
 }
 

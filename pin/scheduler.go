@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/internal/awake"
@@ -31,6 +32,8 @@ type scheduler struct {
 
 	ctx    context.Context // ends when the manager closes
 	kicked chan struct{}   // wakes the loop; holds one
+	spare  chan func()     // to goroutines that wait for a turn
+	spares atomic.Int64    // how many those are
 
 	// beginning is held for reading from before Begin until the attempt that it gave is
 	// in attempts.
@@ -52,7 +55,7 @@ func newScheduler(ctx context.Context, cfg Config, records Records, engine Engin
 	s := &scheduler{
 		cfg: cfg, log: cfg.Logger, requests: records, work: records, engine: engine, tasks: t,
 		gates: newGates(), clock: awake.New(cfg.Now),
-		ctx: ctx, kicked: make(chan struct{}, 1),
+		ctx: ctx, kicked: make(chan struct{}, 1), spare: make(chan func()),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job),
 		turns: turns.New(turns.Config{
 			Places: cfg.Seekers, Window: cfg.Window, Slice: cfg.Slice, IdleSlice: cfg.IdleTimeout,
@@ -174,7 +177,7 @@ func (s *scheduler) beginJoined(d DAG) {
 // left notes that a request is gone. It stops the fetch if no request in memory waits for
 // it any more. Requests on disk may: the next Begin finds out.
 func (s *scheduler) left(r Request) {
-	s.changes.tell(r.DAG())
+	s.changes.tell(r.DAG(), Change{})
 	if r.Status.Done() && !r.Damaged {
 		return
 	}

@@ -57,6 +57,14 @@ func (ws *waiters) remove(who member) {
 	delete(ws.more, who)
 }
 
+// only gives the one that there is; the zero value if there are none, or several.
+func (ws *waiters) only() member {
+	if len(ws.more) > 0 {
+		return member{}
+	}
+	return ws.who
+}
+
 // all yields each of them, in no order.
 func (ws *waiters) all() iter.Seq2[member, waiter] {
 	return func(yield func(member, waiter) bool) {

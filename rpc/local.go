@@ -32,7 +32,7 @@ type LocalPins interface {
 	Repairing(ctx context.Context, d pin.DAG) (bool, error)
 	// Changed gives a channel that has something soon after the requests for a DAG changed, until
 	// end is called. It may have something without a change.
-	Changed(d pin.DAG) (changed <-chan struct{}, end func())
+	Changed(d pin.DAG) (changed <-chan pin.Change, end func())
 }
 
 // LooseUpload is an Upload of which nothing need be pinned.

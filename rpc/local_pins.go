@@ -139,7 +139,7 @@ func (q *call) toldFailure(v pin.View) error {
 // calls tell every tellEvery with what is there. It fails after stall without a block more; 0 is never.
 // If the client goes away, the request is put off. One that fails is removed, unless its failure can
 // only be told by cutting the answer off: then the next pin/add tells it.
-func (q *call) followed(v pin.View, changed <-chan struct{}, stall time.Duration, tell func(blocks, bytes uint64) error) (_ pin.View, err error) {
+func (q *call) followed(v pin.View, changed <-chan pin.Change, stall time.Duration, tell func(blocks, bytes uint64) error) (_ pin.View, err error) {
 	if ok, err := q.isPinned(v); ok || err != nil {
 		return v, err
 	}
@@ -156,7 +156,11 @@ func (q *call) followed(v pin.View, changed <-chan struct{}, stall time.Duration
 		select {
 		case <-q.ctx.Done():
 			return v, context.Cause(q.ctx)
-		case <-changed:
+		case change := <-changed:
+			if change.Pinned(v.Request) {
+				v.Status, v.Totals = pin.Pinned, change.Totals
+				return v, nil
+			}
 		case <-tick.C:
 			ticked = true
 		}

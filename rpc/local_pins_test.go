@@ -145,7 +145,7 @@ func TestLocalFailureIsNeverLost(t *testing.T) {
 		t.Fatalf("%d %+v, %v", res.StatusCode, first, err)
 	}
 	w.set(becomes(pin.Failed, "over a limit"))
-	w.change <- struct{}{}
+	w.change <- pin.Change{}
 	for err == nil {
 		var more addedPins
 		if err = dec.Decode(&more); len(more.Pins) > 0 {
@@ -158,6 +158,28 @@ func TestLocalFailureIsNeverLost(t *testing.T) {
 	w.failed("pin/add", query, http.StatusInternalServerError, "pin: over a limit")
 	w.set(becomes(pin.Pinned, ""))
 	w.good("", "pin/add", query)
+}
+
+// A call that is told of its request that it is pinned does not read it again.
+func TestLocalPinAddIsTold(t *testing.T) {
+	w := newLocalWorld(t)
+	c := w.rootOf("x")
+	w.pin(me, c, pin.Queued)
+	id := w.pins[me][0].ID
+	w.set(func(*pin.View) { t.Error("it reads the request") })
+	w.change <- pin.Change{Account: me, ID: id, Totals: pin.Totals{Blocks: 3, Bytes: 300}}
+	if got := string(w.good("", "pin/add", "progress=true&"+arg(c))); !strings.Contains(got, `"Progress":3,"Bytes":300`) || !strings.Contains(got, c.String()) {
+		t.Errorf("it answers %s", got)
+	}
+	for len(w.change) > 0 {
+		<-w.change
+	}
+	reads := 0
+	w.change <- pin.Change{Account: me, ID: "another"}
+	w.set(func(v *pin.View) { reads++; v.Status = pin.Pinned })
+	if w.good("", "pin/add", arg(c)); reads == 0 {
+		t.Error("told of another request, it takes its own for pinned")
+	}
 }
 
 func (w *localWorld) set(onGet func(*pin.View)) {
@@ -348,7 +370,7 @@ func TestLocalPutOffAndACallThatComesAgain(t *testing.T) {
 				t.Error(err)
 			}
 			w.set(becomes(pin.Pinned, ""))
-			w.change <- struct{}{}
+			w.change <- pin.Change{}
 		}
 		var a answer
 		if command == "add" {

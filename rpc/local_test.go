@@ -32,9 +32,9 @@ type localWorld struct {
 	router *echo.Echo
 
 	mu       sync.Mutex
-	followed chan struct{} // gets something when a call follows a request
-	change   chan struct{} // that calls follow
-	lingers  []string      // what was unpinned
+	followed chan struct{}   // gets something when a call follows a request
+	change   chan pin.Change // that calls follow
+	lingers  []string        // what was unpinned
 	repairs  bool
 	kept     int // uploads
 	room     Storage
@@ -48,7 +48,7 @@ type localWorld struct {
 
 func newLocalWorld(t *testing.T) *localWorld {
 	t.Helper()
-	w := &localWorld{world: newWorld(t), followed: make(chan struct{}, 100), change: make(chan struct{}, 100)}
+	w := &localWorld{world: newWorld(t), followed: make(chan struct{}, 100), change: make(chan pin.Change, 100)}
 	cfg := w.config()
 	cfg.Repo = w
 	local, err := NewLocal(LocalConfig{
@@ -151,12 +151,12 @@ func (w *localWorld) UnpinRequest(ctx context.Context, account, id string) error
 func (w *localWorld) Repairing(context.Context, pin.DAG) (bool, error) { return w.repairs, nil }
 
 // Changed tells at once of what onGet changes.
-func (w *localWorld) Changed(pin.DAG) (<-chan struct{}, func()) {
+func (w *localWorld) Changed(pin.DAG) (<-chan pin.Change, func()) {
 	w.world.mu.Lock()
 	defer w.world.mu.Unlock()
 	if w.onGet != nil {
 		select {
-		case w.change <- struct{}{}:
+		case w.change <- pin.Change{}:
 		default:
 		}
 	}

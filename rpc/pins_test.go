@@ -215,7 +215,7 @@ func TestWaitingForWhatIsReplaced(t *testing.T) {
 		w.onGet = becomes(pin.Pinned, "")
 		w.mu.Unlock()
 		if l != nil {
-			l.change <- struct{}{}
+			l.change <- pin.Change{}
 		}
 		if a := <-answered; a.status != http.StatusOK || !strings.Contains(string(a.body), c.String()) {
 			t.Errorf("%s is answered %d %s", command, a.status, a.body)

@@ -35,7 +35,7 @@ func manyRequests(b *testing.B) *Store {
 		must(b, addBench(ctx, s, i, i))
 		a, _, err := s.requestRecords.Begin(ctx, pintest.DAGSpec(i).DAG())
 		must(b, err)
-		_, err = s.requestRecords.Complete(ctx, pintest.DAGSpec(i).DAG(), a, pin.Totals{Blocks: 1, Bytes: 1})
+		_, _, err = s.requestRecords.Complete(ctx, pintest.DAGSpec(i).DAG(), a, pin.Totals{Blocks: 1, Bytes: 1})
 		must(b, err)
 	}
 	var next atomic.Int64
@@ -328,7 +328,7 @@ func BenchmarkComplete(b *testing.B) {
 		b.StartTimer()
 		a, _, err := s.requestRecords.Begin(ctx, spec.DAG())
 		must(b, err)
-		_, err = s.requestRecords.Complete(ctx, spec.DAG(), a, pin.Totals{})
+		_, _, err = s.requestRecords.Complete(ctx, spec.DAG(), a, pin.Totals{})
 		must(b, err)
 	}
 }

@@ -56,7 +56,7 @@ func BenchmarkByCID(b *testing.B) {
 					err = roomtest.PutTo(s, ctx, a, roomtest.SomeBlocks(uint64(i), 20, 4096))
 				}
 				if err == nil {
-					_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 20, Bytes: 20 * 4096})
+					_, _, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 20, Bytes: 20 * 4096})
 				}
 				if err != nil && ctx.Err() == nil {
 					b.Error(err)

@@ -152,7 +152,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 			t.Fatalf("begin %d: %v, %v", n, done, err)
 		}
 		must(t, roomtest.PutTo(s, ctx, a, roomtest.SomeBlocks(uint64(n)*1000, 3, 1000)))
-		some, err := s.requestRecords.Complete(ctx, d, a, pin.Totals{Blocks: 3, Bytes: 3000})
+		_, some, err := s.requestRecords.Complete(ctx, d, a, pin.Totals{Blocks: 3, Bytes: 3000})
 		must(t, err)
 		released = append(released, some...)
 	}

@@ -120,7 +120,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 		return err
 	}
 	if !complete && n%3 == 0 {
-		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
+		if _, _, err := s.requestRecords.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func fillMixed(tb testing.TB, s *Store, total int, scattered bool) (pins []*room
 	}
 	flush()
 	for _, p := range pins {
-		_, err := s.requestRecords.Complete(tb.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Bytes: uint64(p.Bytes)})
+		_, _, err := s.requestRecords.Complete(tb.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Bytes: uint64(p.Bytes)})
 		must(tb, err)
 	}
 	return pins

@@ -215,7 +215,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		if err != nil {
 			return err
 		}
-		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
+		if _, _, err := s.requestRecords.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
 			return err
 		}
 	}

@@ -236,7 +236,7 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 		}
 	}
 	must(t, roomtest.PutTo(s, t.Context(), p.Attempt, missing))
-	_, err := s.requestRecords.Complete(t.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Blocks: uint64(len(mine))})
+	_, _, err := s.requestRecords.Complete(t.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Blocks: uint64(len(mine))})
 	must(t, err)
 	for _, b := range mine {
 		got, err := s.held.Blockstore().Get(t.Context(), b.Cid())

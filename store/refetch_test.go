@@ -93,7 +93,7 @@ func TestRepairOfSharedNodes(t *testing.T) {
 				if totals.Blocks != uint64(len(whole)) {
 					t.Errorf("totals %+v of %d", totals, len(whole))
 				}
-				_, err = s.requestRecords.Complete(t.Context(), p.Request.DAG(), a, totals)
+				_, _, err = s.requestRecords.Complete(t.Context(), p.Request.DAG(), a, totals)
 				must(t, err)
 			}
 			checkHeld(t, s, want)

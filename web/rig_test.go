@@ -344,7 +344,7 @@ func (in intake) Close() error                                        { return n
 func (r *rig) complete(v pin.View) {
 	a, _, err := r.records.Begin(context.Background(), v.DAG())
 	if err == nil {
-		_, err = r.records.Complete(context.Background(), v.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3 << 20})
+		_, _, err = r.records.Complete(context.Background(), v.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3 << 20})
 	}
 	if err != nil {
 		r.t.Error(err)

@@ -113,7 +113,7 @@ func (k *killed) pin(s *store.Store) {
 		Links:  []graph.Link{{Holder: graph.HolderOf(a), Ref: graph.Ref{Hash: hash, Size: len(data)}, Codec: cid.Raw}},
 		Blocks: []graph.Block{{Hash: hash, Data: data}},
 	}))
-	_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1, Bytes: uint64(len(data))})
+	_, _, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1, Bytes: uint64(len(data))})
 	k.must(err)
 	k.pins = append(k.pins, r.ID)
 }

@@ -88,7 +88,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 			err = c.store.Write(ctx, stored(attempt, here, gone))
 		}
 		if err == nil {
-			_, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: 2, Bytes: 11_000})
+			_, _, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: 2, Bytes: 11_000})
 		}
 		if err == nil {
 			err = c.store.Blockstore().DeleteBlock(ctx, gone.Cid())

@@ -259,7 +259,7 @@ func hold(t *testing.T, c atRest, account string, bs ...blocks.Block) {
 		err = c.store.Write(ctx, stored(attempt, bs...))
 	}
 	if err == nil {
-		_, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: uint64(len(bs)), Bytes: 1})
+		_, _, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: uint64(len(bs)), Bytes: 1})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -16,15 +16,19 @@ import (
 // remembers, so that the DAG can be measured by another DAG.
 const passedMost = 32 << 10
 
-// finish marks the nodes that were not marked on the way, and gives the totals. Every block
-// is durable by now.
+// finish marks the nodes that were not marked on the way, the attempt last, and gives the totals. Every
+// block is durable by now.
 func (w *walk) finish() (pin.Totals, error) {
 	w.told = time.Time{}
 	w.tell(time.Now())
 	if err := w.markRest(); err != nil {
 		return pin.Totals{}, err
 	}
-	return w.measure()
+	totals, err := w.measure()
+	if err == nil {
+		w.cfg.Store.Mark(w.top.id, w.job.Limits)
+	}
+	return totals, err
 }
 
 // markRest marks as whole the nodes that were not tracked, and those that wait for one of
@@ -42,9 +46,6 @@ func (w *walk) markRest() error {
 	marks := w.untracked
 	for _, it := range rest {
 		marks = append(marks, it.id)
-	}
-	if w.top.pending > 0 {
-		marks = append(marks, w.top.id)
 	}
 	for page := range slices.Chunk(marks, batchLinks) {
 		if err := w.cfg.Store.Write(w.ctx, graph.Batch{Whole: page, Limits: w.job.Limits}); err != nil {

@@ -133,7 +133,9 @@ func (w *walk) whole(it *item) {
 			delete(w.open, it.key)
 			if it.isNode() && !it.passed {
 				w.tracking--
-				w.writer.whole(it.id)
+				if it != w.top { // which finish marks
+					w.writer.whole(it.id)
+				}
 			}
 		}
 		for _, p := range it.parents {

@@ -21,6 +21,10 @@ type Store interface {
 	// must have been checked against their hash. Errors: pin.ErrDiskFull, with nothing
 	// written.
 	Write(ctx context.Context, b graph.Batch) error
+	// Mark marks a holder as whole: all below it is durable, and was checked against the limits. It does
+	// not wait: the mark is written before whatever is changed next, or together with that. An error or
+	// a crash may lose it, which costs a later walk some looks.
+	Mark(h graph.Holder, l pin.Limits)
 	// NewHolders gives n numbers in a row that no holder has or ever had.
 	NewHolders(ctx context.Context, n int) (first graph.Holder, err error)
 	// NodeOf gives the node as which an attempt reads a block, if an earlier run of the

@@ -189,7 +189,6 @@ func (w *walk) run() error {
 			w.asking = w.asking[:0]
 		}
 		idle := !more && len(w.stack) == 0 && len(w.wants) == 0
-		w.writer.flush(time.Now(), idle)
 		if idle && w.writer.idle() {
 			return nil
 		}
@@ -199,6 +198,13 @@ func (w *walk) run() error {
 		}
 		// What is lost from disk meanwhile is asked for again; then there is more to do than to write.
 		w.job.Progress.Writes.Store(idle && !w.held)
+		if idle && !w.writer.busy {
+			if err := w.written(w.writer.rest()); err != nil {
+				return err
+			}
+			continue
+		}
+		w.writer.flush(time.Now())
 		if len(w.inbox) > 0 && !w.writer.full() {
 			continue
 		}

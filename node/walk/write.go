@@ -27,11 +27,14 @@ const (
 // writer makes blocks and links durable in the background, one batch at a time.
 // Its methods belong to the goroutine of the walk.
 type writer struct {
+	ctx     context.Context
+	cfg     Config
+	limits  pin.Limits
 	share   *Share
 	next    batch
 	current batch // being written while busy
 	busy    bool
-	jobs    chan batch
+	jobs    chan batch   // nil before the first batch for the background
 	done    chan written // unbuffered: somebody has to read it while busy, or call stop
 	quit    chan struct{}
 	ended   chan struct{}
@@ -61,23 +64,22 @@ type written struct {
 	err  error
 }
 
-// newWriter starts a writer. It uses the store until stop returns, which is soon after ctx
+// newWriter makes a writer. It uses the store until stop returns, which is soon after ctx
 // has ended.
 func newWriter(ctx context.Context, cfg Config, limits pin.Limits) *writer {
-	w := &writer{
-		share: cfg.Share,
-		jobs:  make(chan batch),
-		done:  make(chan written),
-		quit:  make(chan struct{}),
-		ended: make(chan struct{}),
-	}
+	return &writer{ctx: ctx, cfg: cfg, limits: limits, share: cfg.Share}
+}
+
+// start begins to write in the background. A small DAG does without.
+func (w *writer) start() {
+	w.jobs, w.done = make(chan batch), make(chan written)
+	w.quit, w.ended = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(w.ended)
 		for {
 			select {
 			case b := <-w.jobs:
-				b.Limits = limits
-				r := b.write(ctx, cfg)
+				r := w.write(b)
 				select {
 				case w.done <- r:
 				case <-w.quit:
@@ -88,16 +90,21 @@ func newWriter(ctx context.Context, cfg Config, limits pin.Limits) *writer {
 			}
 		}
 	}()
-	return w
 }
 
 // stop waits until nothing is written any more.
 func (w *writer) stop() {
+	if w.jobs == nil {
+		return
+	}
 	close(w.quit)
 	<-w.ended
 }
 
-func (b *batch) write(ctx context.Context, cfg Config) (r written) {
+// write makes a batch durable.
+func (w *writer) write(b batch) (r written) {
+	ctx, cfg := w.ctx, &w.cfg
+	b.Limits = w.limits
 	if err := cfg.Store.Write(ctx, b.Batch); err != nil {
 		return written{err: err}
 	}
@@ -184,15 +191,24 @@ func (w *writer) age() {
 }
 
 // flush hands over what was gathered if the writer is free and this is a batch's worth, or
-// is old enough. With all set it hands over whatever there is.
-func (w *writer) flush(now time.Time, all bool) {
+// is old enough.
+func (w *writer) flush(now time.Time) {
 	if w.busy || w.next.oldest.IsZero() {
 		return
 	}
-	if all || w.holds(1) || now.Sub(w.next.oldest) >= batchAge {
+	if w.holds(1) || now.Sub(w.next.oldest) >= batchAge {
+		if w.jobs == nil {
+			w.start()
+		}
 		w.jobs <- w.next // the writer is free, so it takes this at once
 		w.current, w.next, w.busy = w.next, batch{}, true
 	}
+}
+
+// rest writes what was gathered, while nothing else is to be done. The writer must be free.
+func (w *writer) rest() written {
+	w.current, w.next = w.next, batch{}
+	return w.write(w.current)
 }
 
 // finish gives the batch that was written. It is called after done was read.

@@ -115,7 +115,7 @@ func (e *engineEnv) tryFetch(j pin.Job, want pin.Totals) error {
 	if got != want && got != (pin.Totals{}) {
 		return fmt.Errorf("totals are %+v, want %+v or none", got, want)
 	}
-	_, err = e.Records.Complete(e.Context(), j.DAG, j.Attempt, got)
+	_, _, err = e.Records.Complete(e.Context(), j.DAG, j.Attempt, got)
 	return err
 }
 

@@ -185,8 +185,11 @@ func (m *model) begin(d pin.DAG, complete bool) {
 	m.attempts[f] = r
 	if complete {
 		t := pin.Totals{Blocks: 1 + uint64(d[len(d)-1]), Bytes: 2 + uint64(d[len(d)-2])}
-		frel, ferr := m.fake.Complete(m.Context(), d, f, t)
-		rrel, rerr := m.real.Complete(m.Context(), d, r, t)
+		ffailed, frel, ferr := m.fake.Complete(m.Context(), d, f, t)
+		rfailed, rrel, rerr := m.real.Complete(m.Context(), d, r, t)
+		if ffailed != rfailed {
+			m.Errorf("Complete made %d requests Failed, want %d", rfailed, ffailed)
+		}
 		m.sameError("Complete", ferr, rerr)
 		m.sameReleased("Complete", frel, rrel)
 	}

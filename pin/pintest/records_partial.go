@@ -24,15 +24,15 @@ func (r *Records) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept
 }
 
 // Kept implements [pin.Work].
-func (r *Records) Kept(ctx context.Context, d pin.DAG) (pin.Kept, error) {
+func (r *Records) Kept(ctx context.Context, d pin.DAG) (pin.Kept, bool, error) {
 	if err := r.enter(ctx, "Kept"); err != nil {
-		return pin.Kept{}, err
+		return pin.Kept{}, false, err
 	}
 	defer r.mu.Unlock()
 	if rec := r.dags[d]; rec != nil {
-		return rec.partial, nil
+		return rec.partial, rec.repairing(), nil
 	}
-	return pin.Kept{}, nil
+	return pin.Kept{}, false, nil
 }
 
 // GiveWay implements [pin.Work].

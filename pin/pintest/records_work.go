@@ -33,7 +33,7 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 		rec.attempt = r.attempts
 	}
 	if rec.complete {
-		err := r.settle(ctx, d, false)
+		_, err := r.settle(ctx, d, false)
 		r.release()
 		return rec.attempt, true, err
 	}
@@ -46,14 +46,14 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 }
 
 // Complete implements [pin.Work].
-func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
+func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) (int, []pin.Attempt, error) {
 	if err := r.enter(ctx, "Complete"); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer r.mu.Unlock()
 	rec, ok := r.dags[d]
 	if !ok || rec.attempt != a || a == 0 {
-		return nil, pin.ErrSuperseded
+		return 0, nil, pin.ErrSuperseded
 	}
 	repaired := rec.repairing()
 	by := t.By
@@ -64,8 +64,8 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 			r.delivered(req.Account, d, *by)
 		}
 	}
-	err := r.settle(ctx, d, repaired)
-	return r.release(), err
+	failed, err := r.settle(ctx, d, repaired)
+	return failed, r.release(), err
 }
 
 // forgetDelivered forgets who delivered what accounts do not have pinned any more.
@@ -99,17 +99,17 @@ func (r *Records) delivered(account string, d pin.DAG, by pin.Delivered) {
 
 // settle makes every unfinished request for a complete DAG Pinned, or Failed if
 // its account has no room, unless it was repaired.
-func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
+func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) (failed int, err error) {
 	for _, req := range r.all() {
 		if req.DAG() != d || req.Status.Done() {
 			continue
 		}
 		over, err := r.over(ctx, req.Account, d, r.dags[d].totals.Bytes)
 		if err != nil {
-			return err
+			return failed, err
 		}
 		if over != nil && !repaired {
-			r.failAll(req.Account, d, over.Error())
+			failed += r.failAll(req.Account, d, over.Error())
 			continue
 		}
 		for _, other := range r.requests {
@@ -119,7 +119,7 @@ func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
 			}
 		}
 	}
-	return nil
+	return failed, nil
 }
 
 // Fail implements [pin.Work].

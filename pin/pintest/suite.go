@@ -203,7 +203,7 @@ func (e *env) begin(s pin.Spec) pin.Attempt {
 
 func (e *env) complete(s pin.Spec, a pin.Attempt) []pin.Attempt {
 	e.Helper()
-	released, err := e.recs.Complete(e.ctx, s.DAG(), a, pin.Totals{Blocks: 3, Bytes: 1000})
+	_, released, err := e.recs.Complete(e.ctx, s.DAG(), a, pin.Totals{Blocks: 3, Bytes: 1000})
 	e.must(err)
 	return released
 }

@@ -73,7 +73,7 @@ func testComplete(e *env) {
 func testSuperseded(e *env) {
 	complete := func(a pin.Attempt) {
 		e.Helper()
-		if _, err := e.recs.Complete(e.ctx, DAGSpec(1).DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, pin.ErrSuperseded) {
+		if _, _, err := e.recs.Complete(e.ctx, DAGSpec(1).DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, pin.ErrSuperseded) {
 			e.Errorf("Complete(%d): %v", a, err)
 		}
 	}
@@ -203,6 +203,9 @@ func testRepairing(e *env) {
 		if got != want {
 			e.Errorf("repairing DAG %d: %v", n, got)
 		}
+		if _, got, err = e.recs.Kept(e.ctx, DAGSpec(n).DAG()); err != nil || got != want {
+			e.Errorf("what is kept of DAG %d says that it is repaired: %v, %v", n, got, err)
+		}
 	}
 	_, a := e.pinned(alice, DAGSpec(1))
 	e.add(alice, DAGSpec(2))
@@ -242,7 +245,7 @@ func testDelivered(e *env) {
 	first, second := e.add(alice, DAGSpec(1)), e.add(alice, DAGSpec(1))
 	a := e.begin(DAGSpec(1))
 	has(first, nil)
-	_, err := e.recs.Complete(e.ctx, DAGSpec(1).DAG(), a, pin.Totals{Blocks: 7, Bytes: 1000, By: by})
+	_, _, err := e.recs.Complete(e.ctx, DAGSpec(1).DAG(), a, pin.Totals{Blocks: 7, Bytes: 1000, By: by})
 	e.must(err)
 	has(first, by)
 	has(second, by)

@@ -328,7 +328,7 @@ func testRemove(e *env) {
 	if old.Status != pin.Pinning {
 		e.Errorf("it last was %s", old.Status)
 	}
-	if _, err := e.recs.Complete(e.ctx, DAGSpec(2).DAG(), a, pin.Totals{}); !errors.Is(err, pin.ErrSuperseded) {
+	if _, _, err := e.recs.Complete(e.ctx, DAGSpec(2).DAG(), a, pin.Totals{}); !errors.Is(err, pin.ErrSuperseded) {
 		e.Errorf("Complete after the last request went: %v", err)
 	}
 	if got := e.list(alice, pin.Query{Statuses: pin.Statuses()}); got.Count != 0 {

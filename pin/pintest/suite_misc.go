@@ -42,7 +42,7 @@ func concurrentWriter(ctx context.Context, recs pin.Records, w, n int) error {
 			return err
 		}
 		if a, complete, err := recs.Begin(ctx, r.DAG()); err == nil && !complete && i%3 == 0 {
-			if _, err := recs.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil && !errors.Is(err, pin.ErrSuperseded) {
+			if _, _, err := recs.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil && !errors.Is(err, pin.ErrSuperseded) {
 				return err
 			}
 		} else if err != nil {
@@ -89,7 +89,7 @@ func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 		"List":          func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
 		"Retry":         func() error { _, err := e.recs.Retry(ctx, alice, r.ID); return err },
 		"Begin":         func() error { _, _, err := e.recs.Begin(ctx, d); return err },
-		"Complete":      func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
+		"Complete":      func() error { _, _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
 		"Fail":          func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
 		"FailOverQuota": func() error { _, _, err := e.recs.FailOverQuota(ctx, alice, d, 1); return err },
 		"Usage":         func() error { _, err := e.recs.Usage(ctx, alice); return err },

@@ -21,7 +21,7 @@ func (e *env) partials() (all []pin.Waiting) {
 // sameKept checks what is noted of a DAG, and of no other, and who waits for it.
 func (e *env) sameKept(s pin.Spec, want pin.Kept, accounts ...string) {
 	e.Helper()
-	got, err := e.recs.Kept(e.ctx, s.DAG())
+	got, _, err := e.recs.Kept(e.ctx, s.DAG())
 	e.must(err)
 	if got.Blocks != want.Blocks || got.Bytes != want.Bytes || !got.Last.Equal(want.Last) {
 		e.Errorf("%+v is kept, want %+v", got, want)

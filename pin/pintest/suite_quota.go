@@ -413,7 +413,7 @@ func testBytesLimitTogether(e *env) {
 		e.add(alice, DAGSpec(n))
 		a := e.begin(DAGSpec(n))
 		wg.Go(func() {
-			if _, err := e.recs.Complete(e.ctx, DAGSpec(n).DAG(), a, pin.Totals{Blocks: 3, Bytes: 1000}); err != nil {
+			if _, _, err := e.recs.Complete(e.ctx, DAGSpec(n).DAG(), a, pin.Totals{Blocks: 3, Bytes: 1000}); err != nil {
 				e.Error(err)
 			}
 		})

@@ -161,6 +161,11 @@ func (s *Store) put(b graph.Block) {
 	s.puts++
 }
 
+// Mark implements walk.Store, by a Write. An error loses the mark.
+func (s *Store) Mark(h graph.Holder, l pin.Limits) {
+	_ = s.Write(context.Background(), graph.Batch{Whole: []graph.Holder{h}, Limits: l})
+}
+
 // NewHolders implements walk.Store.
 func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 	s.mu.Lock()

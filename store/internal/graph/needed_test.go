@@ -58,7 +58,7 @@ func TestHeld(t *testing.T) {
 	if !held(other) {
 		t.Fatal("what was claimed is not held")
 	}
-	_, err := s.Requests.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
+	_, _, err := s.Requests.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
 	must(t, err)
 	if !held(both) || !held(one) {
 		t.Fatal("what a complete pin needs is not held")

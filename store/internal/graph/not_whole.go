@@ -23,6 +23,10 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 		return nil, 0, err
 	}
 	defer g.kv.Leave()
+	// A mark of a fetch that has ended may still be waiting. After this it is there, or will never be.
+	if err := g.kv.Update(ctx, func(*kv.Tx) error { return nil }); ctx.Err() != nil {
+		return nil, 0, err
+	}
 	found := map[pin.DAG]struct{}{}
 	looked := map[graph.Holder]struct{}{} // what is at the ends of the ways up
 	var climb Climb

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
@@ -31,6 +32,22 @@ func TestNotWhole(t *testing.T) {
 	}
 	if whole, err := s.Graph.Whole(t.Context(), other.Request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("another DAG is whole: %v, %v", whole, err)
+	}
+}
+
+// NotWhole takes back a mark that was made a moment ago.
+func TestNotWholeOfAFreshMark(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	all := dagtest.Tree(dagtest.Leaves(7, 50)[:3], 5)
+	p := roomtest.PinDAG(t, s, all)
+	hashes := []multihash.Multihash{all[0].Cid().Hash()}
+	for range 20 {
+		s.Graph.Mark(graph.HolderOf(p.Attempt), pin.Limits{})
+		_, marks, err := s.Graph.NotWhole(t.Context(), hashes)
+		must(t, err)
+		if marks == 0 {
+			t.Error("no mark was taken back")
+		}
 	}
 }
 

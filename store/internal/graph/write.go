@@ -11,6 +11,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -69,6 +70,15 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	// The marks come in a write of their own: Badger writes a mark although the sync of a
 	// block in the same write failed.
 	return g.writePart(ctx, graph.Batch{Whole: whole, Limits: b.Limits})
+}
+
+// Mark marks a holder as whole: all below it is durable, and was checked against the limits. It does not
+// wait, as [kv.DB.Post] says.
+func (g *Store) Mark(h graph.Holder, l pin.Limits) {
+	g.kv.Post(func(t *kv.Tx) error {
+		t.Set(WholeKey(h), encodeKept(l))
+		return nil
+	})
 }
 
 // busyFor is for how long after a write of blocks others are expected: some batches' worth.

@@ -75,6 +75,17 @@ func (c *committer) do(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
+// post runs fn in the next commit, and does not wait. What is asked for after it runs after it. Nobody
+// is told whether it was committed.
+func (c *committer) post(fn func(*Tx) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.waiting = append(c.waiting, &change{fn: fn, answer: make(chan error, 1)})
+		c.poke()
+	}
+}
+
 func (c *committer) poke() {
 	select {
 	case c.wake <- struct{}{}:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -239,6 +240,49 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 	if _, found := read(t, s, testKey("taken up")); !found || err != nil {
 		t.Errorf("taken up: found %v, error %v", found, err)
 	}
+}
+
+// A change sees what was posted before it, and scans see what other changes of the same commit wrote.
+func TestPost(t *testing.T) {
+	s := open(t)
+	release := s.stall(t)
+	before := s.db.MaxVersion()
+	for _, k := range []string{"c", "a", "a"} {
+		s.Post(func(t *Tx) error {
+			t.Set(testKey(k), []byte("posted"))
+			return nil
+		})
+	}
+	s.Post(func(t *Tx) error {
+		t.Set([]byte("another kind"), nil)
+		return errors.New("it goes wrong")
+	})
+	var got []string
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Update(t.Context(), func(t *Tx) error {
+			t.Set(testKey("b"), []byte("own"))
+			t.Delete(testKey("c"))
+			return t.Scan(Span{Prefix: testKey("")}, func(k, v []byte) (bool, error) {
+				got = append(got, fmt.Sprintf("%s %s", k[1:], v))
+				return true, nil
+			})
+		})
+	}()
+	s.waiting(t, 5)
+	release()
+	must(t, <-done)
+	if want := []string{"a posted", "b own"}; !slices.Equal(got, want) {
+		t.Errorf("the change sees %q, want %q", got, want)
+	}
+	if commits := s.db.MaxVersion() - before; commits != 1 {
+		t.Errorf("%d commits", commits)
+	}
+	if _, found := read(t, s, []byte("another kind")); found {
+		t.Error("a change that failed is there")
+	}
+	s.Shut()
+	s.Post(func(*Tx) error { t.Error("it runs after the end"); return nil })
 }
 
 func TestCloseRefusesWhatWaits(t *testing.T) {

@@ -41,6 +41,10 @@ func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return d.commit.do(ctx, fn)
 }
 
+// Post is [DB.Update] that does not wait. The change is made before those that are asked for after it,
+// or in one commit with them. Nobody is told of an error, after which it may not be made.
+func (d *DB) Post(fn func(*Tx) error) { d.commit.post(fn) }
+
 // View runs fn, which reads the records as they are at one instant. Changes go on meanwhile.
 // fn should be quick: while it runs, the space of what it may see cannot be given back. Errors
 // of its own: diskerr.ErrClosed and the context's.

@@ -65,7 +65,7 @@ func TestAdopt(t *testing.T) {
 	replaces := now.Requests[slices.IndexFunc(now.Requests, func(r pin.Request) bool { return r.Status == pin.Pinning })]
 	a, _, err := s.Requests.Begin(ctx, replaces.DAG())
 	must(t, err)
-	released, err := s.Requests.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
+	_, released, err := s.Requests.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
 	must(t, err)
 	if len(released) != 1 {
 		t.Errorf("%v are let go of", released)

@@ -20,12 +20,21 @@ func (s *Store) For(ctx context.Context, account string, c cid.Cid, limit int) (
 	if !ok || !c.Defined() || limit <= 0 {
 		return nil, ctx.Err()
 	}
-	err = s.look(ctx, pin.DAGOf(c), func(r *kv.Reader) (err error) {
+	who, d := string(a[:])+c.KeyString(), pin.DAGOf(c)
+	if s.changes.hadNone(who, d) {
+		return nil, s.usable(ctx)
+	}
+	var at time.Time
+	err = s.look(ctx, d, func(r *kv.Reader) (err error) {
+		at = r.Began()
 		found, err = s.requestsFor(r, a, c, limit)
 		return err
 	})
 	if err != nil {
 		return nil, kv.Wrap(err, "read pin requests for %s", c)
+	}
+	if len(found) == 0 && !at.IsZero() {
+		s.changes.none(who, at)
 	}
 	return found, nil
 }
@@ -44,6 +53,15 @@ func (s *Store) look(ctx context.Context, d pin.DAG, fn func(*kv.Reader) error) 
 	})
 	if _, unlearned := errors.AsType[*unlearnedError](err); unlearned || err == nil && !read {
 		err = s.ViewLearning(ctx, fn)
+	}
+	return err
+}
+
+// usable fails as a read would if the store is closed, or ctx has ended.
+func (s *Store) usable(ctx context.Context) error {
+	err := s.kv.Enter(ctx)
+	if err == nil {
+		s.kv.Leave()
 	}
 	return err
 }
@@ -93,33 +111,98 @@ const changesKept = 5 * time.Second
 // changes knows for which DAGs requests, or what is noted of the DAG, changed of late. The zero value is ready.
 type changes struct {
 	mu       sync.Mutex
-	now, old map[pin.DAG]time.Time // when it last changed
-	begun    time.Time             // when now was
-	floor    time.Time             // what changed before it may be forgotten
+	now, old map[pin.DAG]change
+	begun    time.Time // when now was
+	floor    time.Time // what changed before it may be forgotten
+	// empty is when accounts had no request for a CID, by both. ipfs-cluster asks for one several times
+	// before it pins or unpins it.
+	empty map[string]time.Time
+}
+
+// maxEmpty bounds that to some 2 MB.
+const maxEmpty = 8 << 10
+
+// change is the last change of what is known of a DAG.
+type change struct {
+	at   time.Time
+	work []chunkOf // those that had requests for the DAG at the last Begin; nil is not known
+	// plain says that the DAG is neither repaired nor has a note of Keep. False is not known.
+	plain bool
 }
 
 // note notes that requests for a DAG changed. It is called after the commit, before the change is
 // answered.
 func (c *changes) note(d pin.DAG) {
-	at := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.set(d, change{work: c.now[d].work})
+}
+
+// set is note of more. c.mu is held.
+func (c *changes) set(d pin.DAG, last change) {
+	at := time.Now()
 	if c.now == nil || at.Sub(c.begun) >= changesKept {
 		c.floor = c.begun
-		c.old, c.now, c.begun = c.now, make(map[pin.DAG]time.Time), at
+		c.old, c.now, c.begun = c.now, make(map[pin.DAG]change), at
 	}
-	c.now[d] = at
+	last.at = at
+	c.now[d] = last
+}
+
+// began notes what a Begin found that started at a time: which chunks have requests for a DAG, and whether
+// it is plain. If something else changed since, it may be plain no more.
+func (c *changes) began(d pin.DAG, started time.Time, work []chunkOf, plain bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set(d, change{work: work, plain: plain && !c.changed(d, started)})
+}
+
+// none notes that an account had no request for a CID, at a time.
+func (c *changes) none(who string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.empty == nil || len(c.empty) == maxEmpty {
+		c.empty = make(map[string]time.Time)
+	}
+	c.empty[who] = at
+}
+
+// hadNone reports whether that was so a moment ago, and requests for the DAG did not change since.
+func (c *changes) hadNone(who string, d pin.DAG) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.empty[who]
+	return ok && time.Since(at) < changesKept && !c.changed(d, at)
+}
+
+// isPlain reports whether a DAG is known to be plain.
+func (c *changes) isPlain(d pin.DAG) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now[d].plain
+}
+
+// working gives what began noted; nil if it is not known any more. There may be more by now.
+func (c *changes) working(d pin.DAG) []chunkOf {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now[d].work
 }
 
 // since reports whether requests for a DAG may have changed since a time.
 func (c *changes) since(d pin.DAG, t time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.changed(d, t)
+}
+
+// changed is since. c.mu is held.
+func (c *changes) changed(d pin.DAG, t time.Time) bool {
 	if t.Before(c.floor) {
 		return true
 	}
-	for _, m := range []map[pin.DAG]time.Time{c.now, c.old} {
-		if at, ok := m[d]; ok && !at.Before(t) {
+	for _, m := range []map[pin.DAG]change{c.now, c.old} {
+		if last, ok := m[d]; ok && !last.at.Before(t) {
 			return true
 		}
 	}

@@ -21,7 +21,7 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 	const n = 3000
 	for name, end := range map[string]func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error{
 		"complete": func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			released, err := s.Requests.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
+			_, released, err := s.Requests.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
 			if err == nil && len(released) != n {
 				t.Errorf("%d attempts are released, want %d", len(released), n)
 			}
@@ -35,7 +35,7 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			return err
 		},
 		"interrupted": func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			if _, err := s.Requests.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
+			if _, _, err := s.Requests.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
 				t.Errorf("Complete in three commits: %v", err)
 			}
 			roomtest.CheckInvariants(t, s.KV)

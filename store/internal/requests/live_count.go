@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -35,6 +36,9 @@ func (r *accountRecord) admits(limit, taken, freed uint64) error {
 // takenBy gives how many DAGs more count after a new live request for d: 0 if the account has another
 // for d, else 1.
 func takenBy(r *kv.Reader, a kv.Account, d pin.DAG) (taken uint64, err error) {
+	if held, err := r.Has(holding.DAGKey(d)); err != nil || !held {
+		return 1, err // no account has a live request for it
+	}
 	live, err := liveCount(r, a, d, 1)
 	if err != nil || live > 0 {
 		return 0, err

@@ -57,7 +57,7 @@ func TestRequestsFor(t *testing.T) {
 	a, _, err := s.Requests.Begin(t.Context(), d)
 	must(t, err)
 	same(ids(10), want...)
-	_, err = s.Requests.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
+	_, _, err = s.Requests.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
 	must(t, err)
 	same(ids(10), want...)
 	if got, complete, held, err := s.Graph.Held(t.Context(), d); err != nil || !held || !complete || got != a {

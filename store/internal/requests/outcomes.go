@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
@@ -11,10 +12,11 @@ import (
 
 // Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
-	defer s.changes.note(d)
-	var work []chunkOf
+	var all, work []chunkOf
+	plain, started := false, time.Now()
+	defer func() { s.changes.began(d, started, all, plain && err == nil) }()
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
-		a, complete, work = 0, false, nil
+		a, complete, all = 0, false, nil
 		rec, found, err := s.held.DAG(&t.Reader, d)
 		if err != nil {
 			return err
@@ -22,9 +24,10 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 		if !found {
 			return pin.ErrNotFound
 		}
-		if work, err = chunksFor(&t.Reader, d); err != nil {
+		if all, err = chunksFor(&t.Reader, d); err != nil {
 			return err
 		}
+		work = all
 		if rec.Complete {
 			a, complete = rec.Attempt, true
 			return nil
@@ -47,10 +50,12 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			}
 		}
 		a = rec.Attempt
-		return nil
+		noted, err := t.Has(holding.PartialKey(d))
+		plain = !noted && !rec.Repairing()
+		return err
 	})
 	if err == nil && complete {
-		_, err = s.settle(ctx, d, a, nil, work, limits{})
+		_, _, err = s.settle(ctx, d, a, nil, work, limits{})
 	}
 	for err == nil && !complete && len(work) > 0 {
 		err = s.kv.Update(ctx, func(t *kv.Tx) (err error) {
@@ -66,11 +71,11 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 }
 
 // Complete implements [pin.Work].
-func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
+func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (failed int, released []pin.Attempt, err error) {
 	defer s.changes.note(d)
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
-		return nil, kv.Wrap(err, "complete %s", d)
+		return 0, nil, kv.Wrap(err, "complete %s", d)
 	}
 	var first settled
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
@@ -97,24 +102,24 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		return err
 	})
 	if err != nil {
-		return nil, kv.Wrap(err, "complete %s", d)
+		return 0, nil, kv.Wrap(err, "complete %s", d)
 	}
 	s.logOver(d, first.over)
-	more, err := s.settle(ctx, d, a, totals.By, first.left, known)
+	failed, more, err := s.settle(ctx, d, a, totals.By, first.left, known)
 	if err != nil {
-		return nil, kv.Wrap(err, "complete %s", d)
+		return 0, nil, kv.Wrap(err, "complete %s", d)
 	}
 	released = append(first.released, more...)
 	slices.Sort(released)
-	return released, nil
+	return failed + first.failed(), released, nil
 }
 
 // settle makes the unfinished requests for a complete DAG Pinned, or Failed if they are over
 // quota. If the attempt is released meanwhile no request is left, and settle ends.
-func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, by *pin.Delivered, work []chunkOf, known limits) (released []pin.Attempt, err error) {
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, by *pin.Delivered, work []chunkOf, known limits) (failed int, released []pin.Attempt, err error) {
 	for len(work) > 0 {
 		if err := s.learn(ctx, known, work); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		var some settled
 		err := s.kv.Update(ctx, func(t *kv.Tx) error {
@@ -127,13 +132,14 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, by *pin.De
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		s.logOver(d, some.over)
 		work = some.left
+		failed += some.failed()
 		released = append(released, some.released...)
 	}
-	return released, nil
+	return failed, released, nil
 }
 
 // Fail implements [pin.Work].

@@ -28,15 +28,23 @@ func (s *Store) Keep(ctx context.Context, d pin.DAG, a pin.Attempt, p pin.Kept) 
 }
 
 // Kept implements [pin.Work].
-func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, err error) {
-	err = s.look(ctx, d, func(r *kv.Reader) (err error) {
+func (s *Store) Kept(ctx context.Context, d pin.DAG) (p pin.Kept, repairing bool, err error) {
+	if s.changes.isPlain(d) {
+		return p, false, s.usable(ctx)
+	}
+	err = s.look(ctx, d, func(r *kv.Reader) error {
+		rec, _, err := s.held.DAG(r, d)
+		if err != nil {
+			return err
+		}
+		repairing = rec.Repairing()
 		p, err = s.held.Partial(r, d)
 		return err
 	})
 	if err != nil {
-		return pin.Kept{}, kv.Wrap(err, "read what is there of %s", d)
+		return pin.Kept{}, false, kv.Wrap(err, "read what is there of %s", d)
 	}
-	return p, nil
+	return p, repairing, nil
 }
 
 // GiveWay implements [pin.Work].

@@ -48,17 +48,21 @@ func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 	return nil
 }
 
-// limitsFor gives the limits of all accounts that have requests for a DAG.
+// limitsFor gives the limits of the accounts that have requests for a DAG, but for some that have asked
+// for it since the last Begin.
 func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	if s.quotas == nil {
 		return nil, nil
 	}
 	known := limits{}
-	var work []chunkOf
-	err := s.look(ctx, d, func(r *kv.Reader) (err error) {
-		work, err = chunksFor(r, d)
-		return err
-	})
+	work := s.changes.working(d)
+	var err error
+	if work == nil {
+		err = s.look(ctx, d, func(r *kv.Reader) (err error) {
+			work, err = chunksFor(r, d)
+			return err
+		})
+	}
 	if err == nil {
 		err = s.learn(ctx, known, work)
 	}

@@ -78,7 +78,7 @@ func TestQuotaAfterCompleteInterrupted(t *testing.T) {
 	a, _, err := s.Requests.Begin(t.Context(), d)
 	must(t, err)
 	left.Store(1)
-	if _, err := s.Requests.Complete(ctx, d, a, pin.Totals{Blocks: 1, Bytes: 100}); !errors.Is(err, context.Canceled) {
+	if _, _, err := s.Requests.Complete(ctx, d, a, pin.Totals{Blocks: 1, Bytes: 100}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Complete: %v", err)
 	}
 	roomtest.CheckInvariants(t, s.KV)
@@ -122,7 +122,7 @@ func TestQuotaOfWhoJoinsLate(t *testing.T) {
 	must(t, err)
 	a, _, err := s.Requests.Begin(t.Context(), spec.DAG())
 	must(t, err)
-	_, err = s.Requests.Complete(t.Context(), spec.DAG(), a, pin.Totals{Blocks: 1, Bytes: 100})
+	_, _, err = s.Requests.Complete(t.Context(), spec.DAG(), a, pin.Totals{Blocks: 1, Bytes: 100})
 	must(t, err)
 	for id, want := range map[*pin.Request]pin.Status{&first: pin.Pinned, &late: pin.Failed} {
 		got, err := s.Requests.Get(t.Context(), id.Account, id.ID)
@@ -160,6 +160,6 @@ func TestQuotaIsAskedOnce(t *testing.T) {
 	must(t, err)
 	_, _, err = s.Requests.FailOverQuota(ctx, roomtest.Account, r.DAG(), 10)
 	once("FailOverQuota", err)
-	_, err = s.Requests.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1, Bytes: 10})
+	_, _, err = s.Requests.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1, Bytes: 10})
 	once("Complete", err)
 }

@@ -47,17 +47,22 @@ func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err err
 	return all, err
 }
 
-// requestsOf gives the requests of a chunk that are for a DAG and have a status.
-func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*chunk, error) {
+// requestsOf gives the requests of a chunk that are for a DAG and have one of some statuses.
+func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, any ...statusCode) (*chunk, error) {
 	c, err := chunkAt(r, dagList(d, of.account), of.number)
 	if err != nil || c.empty() {
 		return c, err
 	}
-	has, err := chunkAt(r, statusList(s, of.account), of.number)
-	if err == nil {
-		c.and(has)
+	has := new(chunk)
+	for _, s := range any {
+		some, err := chunkAt(r, statusList(s, of.account), of.number)
+		if err != nil {
+			return c, err
+		}
+		has.or(some)
 	}
-	return c, err
+	c.and(has)
+	return c, nil
 }
 
 // flipChunk changes the status of the requests in which, all of one chunk, from one to another.
@@ -151,14 +156,9 @@ func eachPart(t *kv.Tx, d pin.DAG, work []chunkOf, room *changeRoom, fn func(chu
 }
 
 func partOf(t *kv.Tx, d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
-	if p.which, err = requestsOf(&t.Reader, d, of, codeQueued); err != nil {
+	if p.which, err = requestsOf(&t.Reader, d, of, codeQueued, codePinning); err != nil {
 		return p, err
 	}
-	pinning, err := requestsOf(&t.Reader, d, of, codePinning)
-	if err != nil {
-		return p, err
-	}
-	p.which.or(pinning)
 	p.takers, p.more, err = takers(t, of, p.which, room.takers)
 	room.chunks--
 	room.takers -= len(p.takers)
@@ -186,6 +186,14 @@ type settled struct {
 	left     []chunkOf // chunks for the next change
 	released []pin.Attempt
 	over     []overQuota
+}
+
+// failed is how many requests became Failed.
+func (s settled) failed() (n int) {
+	for _, o := range s.over {
+		n += o.requests
+	}
+	return n
 }
 
 // settleSome makes the unfinished requests of the first chunks Pinned, or Failed if their accounts

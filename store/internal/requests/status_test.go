@@ -122,7 +122,7 @@ func TestCompleteInterrupted(t *testing.T) {
 	a, _, err := s.Requests.Begin(t.Context(), spec.DAG())
 	must(t, err)
 	writes.Store(1) // the commit that follows is the last
-	if _, err := s.Requests.Complete(ctx, spec.DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, context.Canceled) {
+	if _, _, err := s.Requests.Complete(ctx, spec.DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Complete: %v", err)
 	}
 	roomtest.CheckInvariants(t, s.KV)

@@ -35,7 +35,7 @@ func MakeEverything(tb testing.TB, s Pins) {
 		Must(tb, err)
 		if !done {
 			Must(tb, PutTo(s, ctx, a, SomeBlocks(uint64(n)*1000, 3, 1000)))
-			_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000, By: by})
+			_, _, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000, By: by})
 			Must(tb, err)
 		}
 		return r

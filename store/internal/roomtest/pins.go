@@ -61,7 +61,7 @@ func (p *Pinned) Put(tb testing.TB, s Pins, bs []blocks.Block) {
 // Complete marks a pin's DAG complete.
 func (p *Pinned) Complete(tb testing.TB, s Pins, blocks int) {
 	tb.Helper()
-	_, err := s.Complete(tb.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.Bytes)})
+	_, _, err := s.Complete(tb.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.Bytes)})
 	Must(tb, err)
 }
 
@@ -97,7 +97,7 @@ func PinDAG(tb testing.TB, s Pins, all []blocks.Block) *Pinned {
 	if complete {
 		return p
 	}
-	_, err = s.Complete(tb.Context(), r.DAG(), a, WalkDAG(tb, s, a, all))
+	_, _, err = s.Complete(tb.Context(), r.DAG(), a, WalkDAG(tb, s, a, all))
 	Must(tb, err)
 	return p
 }
@@ -111,6 +111,8 @@ func WalkDAG(tb testing.TB, s Pins, a pin.Attempt, all []blocks.Block) pin.Total
 		DAG: pin.DAGOf(dagtest.Last(all)), Attempt: a, Progress: new(pin.Progress), Slot: FreeSlot{},
 	})
 	Must(tb, err)
+	// Until the next change the walk's own mark of the attempt may wait.
+	Must(tb, s.Write(tb.Context(), graph.Batch{Whole: []graph.Holder{graph.HolderOf(a)}}))
 	return t
 }
 

@@ -61,7 +61,7 @@ func holdFor(t *testing.T, p *Program, account string, bs ...blocks.Block) (requ
 	if err := p.core.store.Write(ctx, heldBy(a, bs...)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.core.store.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(len(bs))}); err != nil {
+	if _, _, err := p.core.store.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(len(bs))}); err != nil {
 		t.Fatal(err)
 	}
 	return r.ID
