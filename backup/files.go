@@ -21,15 +21,22 @@ import (
 // ErrDamaged: a file of a backup is not as it was written.
 var ErrDamaged = errors.New("a file of the backup is damaged")
 
-// scratch is a list that is written to a temporary file first, since its length is known
-// only at the end.
+// scratch is a list whose length is known only at the end. It is written to a temporary file first, or, if the
+// place can take it so, to where it is to be.
 type scratch struct {
 	listWriter
-	f    *tempfile.File
+	f    scratchFile
+	name string
 	sum  hash.Hash
 	buf  *bufio.Writer
 	seal io.WriteCloser
 	zip  io.WriteCloser
+}
+
+type scratchFile interface {
+	io.ReadWriteCloser
+	io.ReaderAt
+	io.Seeker
 }
 
 // zipWindow is how far back zstd looks. The default takes four times the memory, and what is alike in a
@@ -40,24 +47,33 @@ const zipWindow = 1 << 20
 // written the list. The first backups have windows of 4 MiB.
 const maxZipWindow = 8 << 20
 
-// newScratch begins one, which is compressed as opts say. The caller closes it.
-func (c *Config) newScratch(opts ...zstd.EOption) (*scratch, error) {
-	f, err := tempfile.Create(c.Temp, "backup-*", c.TempRoom)
-	if err != nil {
-		return nil, err
+// newScratch begins one that will have a name in the place. compress is false for what does not become
+// shorter. The caller closes it.
+func (c *Config) newScratch(name string, compress bool) (s *scratch, err error) {
+	s = &scratch{name: name, sum: sha256.New()}
+	if g, ok := c.Place.(grower); ok {
+		f, err := g.grow(name)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			s.f = f
+		}
 	}
-	s := &scratch{f: f, sum: sha256.New()}
-	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
+	if s.f == nil {
+		if s.f, err = tempfile.Create(c.Temp, "backup-*", c.TempRoom); err != nil {
+			return nil, err
+		}
+	}
+	s.buf = bufio.NewWriterSize(io.MultiWriter(s.f, s.sum), 1<<16)
 	if s.seal, err = c.Key.seal(s.buf); err == nil {
-		// Compressing is most of the work, and is done beside reading.
-		opts = append([]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow)}, opts...)
-		s.zip, err = zstd.NewWriter(s.seal, opts...)
+		s.zip, err = newZipWriter(s.seal, compress)
 	}
 	if err != nil {
 		s.close()
 		return nil, err
 	}
-	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
+	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, storedAtOnce)}
 	return s, nil
 }
 
@@ -76,12 +92,28 @@ func (s *scratch) finish() (size int64, err error) {
 }
 
 // put ends the writing, and puts the file into a place.
-func (s *scratch) put(ctx context.Context, p Place, name string) (File, error) {
+func (s *scratch) put(ctx context.Context, p Place) (File, error) {
 	size, err := s.finish()
 	if err != nil {
-		return File{}, fmt.Errorf("write %s: %w", name, err)
+		return File{}, fmt.Errorf("write %s: %w", s.name, err)
 	}
-	return File{Name: name, Size: size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}, p.Put(ctx, name, size, s.f)
+	f := File{Name: s.name, Size: size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}
+	if g, ok := s.f.(*growing); ok {
+		return f, g.keep()
+	}
+	return f, p.Put(ctx, s.name, size, s.f)
+}
+
+// read ends the writing, and calls read with what was written.
+func (s *scratch) read(k *Key, read func(listReader) error) error {
+	if _, err := s.finish(); err != nil {
+		return fmt.Errorf("write %s: %w", s.name, err)
+	}
+	r, err := k.open(s.f)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.name, err)
+	}
+	return unzip(r, read)
 }
 
 // putBytes seals bytes and puts them into a place.
@@ -193,14 +225,20 @@ func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader
 		return err
 	}
 	defer o.close()
-	z, err := zstd.NewReader(o, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZipWindow))
-	if err == nil {
-		defer z.Close()
-		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})
-	}
+	err = unzip(o, read)
 	// A file that is damaged, or cannot be read to its end, is the reason of what read found wrong with it.
 	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged) || errors.Is(err, errList)) {
 		return e
 	}
 	return err
+}
+
+// unzip calls read with the list that r has.
+func unzip(r io.Reader, read func(listReader) error) error {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZipWindow))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	return read(listReader{bufio.NewReaderSize(z, 1<<16)})
 }
