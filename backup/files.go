@@ -27,7 +27,7 @@ type scratch struct {
 	listWriter
 	f    scratchFile
 	name string
-	sum  hash.Hash
+	sum  *xxhash.Digest
 	buf  *bufio.Writer
 	seal io.WriteCloser
 	zip  io.WriteCloser
@@ -50,9 +50,9 @@ const maxZipWindow = 8 << 20
 // newScratch begins one that will have a name in the place. compress is false for what does not become
 // shorter. The caller closes it.
 func (c *Config) newScratch(name string, compress bool) (s *scratch, err error) {
-	s = &scratch{name: name, sum: sha256.New()}
+	s = &scratch{name: name, sum: xxhash.New()}
 	if g, ok := c.Place.(grower); ok {
-		f, err := g.grow(name)
+		f, err := g.grow(name, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (c *Config) newScratch(name string, compress bool) (s *scratch, err error) 
 			return nil, err
 		}
 	}
-	s.buf = bufio.NewWriterSize(io.MultiWriter(s.f, s.sum), 1<<16)
+	s.buf = bufio.NewWriterSize(io.MultiWriter(s.f, s.sum), 1<<10) // what is longer goes past it
 	if s.seal, err = c.Key.seal(s.buf); err == nil {
 		s.zip, err = newZipWriter(s.seal, compress)
 	}
@@ -97,7 +97,7 @@ func (s *scratch) put(ctx context.Context, p Place) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("write %s: %w", s.name, err)
 	}
-	f := File{Name: s.name, Size: size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}
+	f := File{Name: s.name, Size: size, XXH64: sumText(s.sum.Sum64())}
 	if g, ok := s.f.(*growing); ok {
 		return f, g.keep()
 	}
@@ -127,25 +127,33 @@ func putBytes(ctx context.Context, p Place, k *Key, name string, b []byte) (File
 	return File{Name: name, Size: int64(len(b)), SHA256: hex.EncodeToString(sum[:])}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
 }
 
-// putPack seals a pack and puts it into a place. Its blocks have their hashes, so a sum suffices for
-// the rest of it that takes a tenth of the time.
-func putPack(ctx context.Context, p Place, k *Key, name string, b []byte) (File, error) {
-	b, err := k.sealAll(b)
-	if err != nil {
-		return File{}, err
-	}
-	name += k.suffix()
-	return File{Name: name, Size: int64(len(b)), XXH64: sumText(xxhash.Sum64(b))}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
-}
-
 func sumText(sum uint64) string { return fmt.Sprintf("%016x", sum) }
 
 // newSum gives what sums a file up as the manifest has it.
 func newSum(f File) hash.Hash {
 	if f.SHA256 == "" {
-		return xxhash.New()
+		return &turned{Digest: *xxhash.New(), first: make([]byte, 0, f.XXH64From)}
 	}
 	return sha256.New()
+}
+
+// turned is the XXH64 of a file in which some first bytes come last: as many as first has room for.
+type turned struct {
+	xxhash.Digest
+	first []byte
+}
+
+func (t *turned) Write(b []byte) (int, error) {
+	n := min(len(b), cap(t.first)-len(t.first))
+	t.first = append(t.first, b[:n]...)
+	_, err := t.Digest.Write(b[n:])
+	return len(b), err
+}
+
+func (t *turned) Sum(b []byte) []byte {
+	d := t.Digest
+	_, _ = d.Write(t.first) // it never fails
+	return d.Sum(b)
 }
 
 // sumOf is what the manifest has of the sum of a file.

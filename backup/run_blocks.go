@@ -133,6 +133,11 @@ func (w *packs) pass(ctx context.Context, snapshot Snapshot, all *spool, from pa
 	}
 	if err != nil {
 		w.list.close()
+		if w.open != nil {
+			err = errors.Join(err, w.open.file.drop())
+			w.memory.free <- w.open.memory
+			w.open = nil
+		}
 		return nil, err
 	}
 	return w.list, nil
@@ -216,7 +221,10 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 				return err
 			}
 		}
-		if w.open, err = newPack(<-w.memory.free); err != nil {
+		w.n++
+		memory := <-w.memory.free
+		if w.open, err = newPack(w.Place, w.Key, fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n), memory); err != nil {
+			w.memory.free <- memory
 			return err
 		}
 		w.number = uint64(len(w.m.Packs))
@@ -238,16 +246,10 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 func (w *packs) finish(ctx context.Context) {
 	p, number := w.open, w.number
 	w.open = nil
-	w.n++
-	name := fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n)
 	done := make(chan writtenPack, 1)
 	w.writing = append(w.writing, done)
 	go func() {
-		var f File
-		b, err := p.finish()
-		if err == nil {
-			f, err = putPack(ctx, w.Place, w.Key, name, b)
-		}
+		f, err := p.finish(ctx, w.Place, w.Key)
 		w.memory.free <- p.memory
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()
