@@ -52,7 +52,7 @@ const maxZipWindow = 8 << 20
 func (c *Config) newScratch(name string, compress bool) (s *scratch, err error) {
 	s = &scratch{name: name, sum: xxhash.New()}
 	if g, ok := c.Place.(grower); ok {
-		f, err := g.grow(name, nil)
+		f, err := g.grow(name, nil, growLittle)
 		if err != nil {
 			return nil, err
 		}

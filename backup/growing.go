@@ -13,14 +13,17 @@ import (
 
 // grower is a place that takes a file before its length is known.
 type grower interface {
-	// grow begins a file, which is written from memory of [direct.Memory]; nil is memory of its own. The file
-	// is nil if the place cannot do that. The caller closes it.
-	grow(name string, memory []byte) (*growing, error)
+	// grow begins a file, of which so many bytes are written at once. Memory for growPieces of them is from
+	// [direct.Memory]; nil is memory of its own. The file is nil if the place cannot do that. The caller
+	// closes it.
+	grow(name string, memory []byte, atOnce int) (*growing, error)
 }
 
 const (
-	// growAtOnce is how much is written at once to a file that grows: the least that goes to the disk itself.
-	growAtOnce = 1 << 20
+	// growLittle and growMuch are how much is written at once to a file that grows. The first is the least that
+	// goes to the disk itself, and takes little new memory, which a small backup would spend most of its time on.
+	// With the second a large backup takes a quarter less time.
+	growLittle, growMuch = 1 << 20, 4 << 20
 	// growPieces is how many pieces of that are in memory: while some are written, another is filled.
 	growPieces = 4
 )
@@ -42,14 +45,14 @@ type growing struct {
 }
 
 // grow implements [grower].
-func (d *directory) grow(name string, memory []byte) (g *growing, err error) {
+func (d *directory) grow(name string, memory []byte, atOnce int) (g *growing, err error) {
 	g = &growing{d: d, name: name, free: make(chan []byte, growPieces), full: make(chan []byte, growPieces)}
 	path := d.at(name)
 	if err := d.makeDirs(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	if memory == nil {
-		if memory, err = direct.Memory(growPieces * growAtOnce); err != nil {
+		if memory, err = direct.Memory(growPieces * atOnce); err != nil {
 			return nil, err
 		}
 		g.own = memory
@@ -59,19 +62,19 @@ func (d *directory) grow(name string, memory []byte) (g *growing, err error) {
 		return nil, errors.Join(err, g.freeOwn())
 	}
 	for i := range growPieces {
-		g.free <- memory[i*growAtOnce : i*growAtOnce : (i+1)*growAtOnce]
+		g.free <- memory[i*atOnce : i*atOnce : (i+1)*atOnce]
 	}
 	g.piece = <-g.free
 	go g.write()
 	return g, nil
 }
 
-func (p roomy) grow(name string, memory []byte) (*growing, error) {
+func (p roomy) grow(name string, memory []byte, atOnce int) (*growing, error) {
 	g, ok := p.Place.(grower)
 	if !ok {
 		return nil, nil
 	}
-	f, err := g.grow(name, memory)
+	f, err := g.grow(name, memory, atOnce)
 	if f != nil {
 		f.room = p.room
 	}

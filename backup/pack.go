@@ -58,12 +58,12 @@ func (o *order) sum() string { return hex.EncodeToString(o.h.Sum(nil)) }
 
 // newPack begins one with a name. It is written while it is made if the place can take it so, and nothing is
 // sealed, which has to be from the beginning to the end; else it is made in memory. A last block that is very long moves it elsewhere then.
-func newPack(p Place, k *Key, name string, memory buffer) (*pack, error) {
+func newPack(p Place, k *Key, name string, memory buffer, atOnce int) (*pack, error) {
 	pk := &pack{name: name, memory: memory, order: newOrder()}
 	inMemory := memory[:0]
 	pk.file = &inMemory
 	if g, ok := p.(grower); ok && k == nil {
-		f, err := g.grow(name, memory[:cap(memory)])
+		f, err := g.grow(name, memory[:cap(memory)], atOnce)
 		if err != nil {
 			return nil, err
 		}

@@ -221,9 +221,12 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 				return err
 			}
 		}
-		w.n++
+		atOnce := growMuch
+		if w.n++; w.n == 1 {
+			atOnce = growLittle // there may be no other
+		}
 		memory := <-w.memory.free
-		if w.open, err = newPack(w.Place, w.Key, fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n), memory); err != nil {
+		if w.open, err = newPack(w.Place, w.Key, fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n), memory, atOnce); err != nil {
 			w.memory.free <- memory
 			return err
 		}
