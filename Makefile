@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster/service e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage month soak bench bench-before bench-full bench-large bench-cluster bench-idle bench-provide bench-backups clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster test-cluster-short check fmt-check tidy-check web-vendor release test-release release-data damage month soak bench bench-before bench-full bench-large bench-cluster bench-idle bench-provide bench-backups clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,11 +50,15 @@ test-parity: ## 200 made trees and their CARs get the CIDs that Kubo gives them,
 test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...
 
-test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
+test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (a minute or two); not part of CI
 	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
 
-test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions, and the compliance suite over a front, which needs npm; the first run builds ipfs-cluster (some minutes); ARGS=-mixed has a Kubo in each cluster of three; not part of CI
+test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks, partitions, and the compliance suite over a front, which needs npm; the first run builds ipfs-cluster (a minute or two); ARGS=-mixed has a Kubo in each cluster of three; not part of CI, which does test-cluster-short
 	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster $(ARGS)
+
+CLUSTER_SHORT = TestCalls|TestCopies|TestRefusals|TestNodeIsKilled|TestMove|TestUnpinWhilePeerIsDown|TestFrontEverythingDies|TestFrontKilledBeforeTheBatch|TestFrontIsAService
+test-cluster-short: ## the tests of test-cluster that CI runs, within some five minutes
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 20m -run '^($(CLUSTER_SHORT))$$' ./cluster
 
 month: ## a month in the life of a cluster with 20,000 pins and all kinds of faults at random, some hours; ARGS='-month-seed N' repeats one; not part of CI
 	cd e2e && $(GO) test -tags cluster -count=1 -timeout 10h -v -run '^TestMonth$$' ./cluster -month-pins 20000 -month-time 9h $(ARGS)

@@ -34,6 +34,7 @@ func holdfastCmd(t *testing.T, data string, args ...string) *exec.Cmd {
 		"HOLDFAST_NODE_BOOTSTRAP=",
 		"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB",
 		"HOLDFAST_METRICS_LISTEN=127.0.0.1:0",
+		"GORACE=" + os.Getenv("GORACE"),
 	}
 	return cmd
 }

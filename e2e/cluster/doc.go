@@ -5,10 +5,12 @@
 // With -mixed the last of three nodes is a Kubo. TestMonth has all kinds of faults at random: -month-seed
 // repeats a run, and `make month` is the long form.
 //
-// TestFrontIsAService runs tests of package e2e and of the module in ../clients with a front in the place of
-// a single Holdfast.
+// TestFrontIsAService and TestFrontComplies run tests of package e2e and of the module in ../clients with
+// a front in the place of a single Holdfast.
 //
-// CI does not build ipfs-cluster. There is shown without it:
+// CI runs a part, `make test-cluster-short`: calls, copies, refusals, a node that is killed, moves, unpins
+// while a peer is down or a node refuses, a front that is killed, and a front as a service. The rest of
+// what is tested here it shows without ipfs-cluster:
 //
 //   - that the calls which TestCalls finds the peers to make are answered as a Kubo answers them:
 //     TestNodeOfACluster and TestRPCTable of package e2e, with a real Kubo

@@ -28,8 +28,8 @@ import (
 // servicePackage is the tool that the module in ../service pins.
 const servicePackage = "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"
 
-// Build builds ipfs-cluster-service into the user's cache, which takes some minutes the first
-// time. It must be called from within the e2e module.
+// Build builds ipfs-cluster-service into the user's cache, which takes a minute or two the first
+// time, since it leaves out what is in C. It must be called from within the e2e module.
 func Build(ctx context.Context) (path string, err error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -42,6 +42,7 @@ func Build(ctx context.Context) (path string, err error) {
 	path = filepath.Join(cache, "holdfast-e2e", "ipfs-cluster-service")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, servicePackage)
 	cmd.Dir = filepath.Join(filepath.Dir(strings.TrimSpace(string(out))), "cluster", "service")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build ipfs-cluster: %w\n%s", err, out)
 	}
