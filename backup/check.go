@@ -32,7 +32,7 @@ type Checked struct {
 	Faults  int    `json:"faults"`
 }
 
-// Check reads every file of every backup: each must have its SHA-256, each block its hash, each
+// Check reads every file of every backup: each must have its checksum, each block its hash, each
 // pack as many blocks as its manifest says, and each list must name blocks that are in the packs
 // that it says. A backup that was made without something that could not be read is a fault, too.
 // Backups may be made and pruned meanwhile: it does not look at new ones, and what is missing since its

@@ -17,9 +17,10 @@
 // A run without a manifest is no backup: it was cut off, or its backup was pruned and other
 // backups need packs of it. Names sort as the times at which runs began.
 //
-// The manifest has the length and the SHA-256 of each file of the backup. Of a pack, whose blocks
-// have hashes, it has the XXH64 as 16 hexadecimal digits, and the SHA-256 of the multihashes of its
-// blocks in their order; those of format 1 have the SHA-256 of the whole file. The manifest ends with its own
+// The manifest has the length of each file of the backup, and its XXH64 as 16 hexadecimal digits or its SHA-256. Of a
+// pack it also has the SHA-256 of the multihashes of its blocks in their order. The first bytes of a pack, as many as
+// xxh64_from says, are written last, and come last in its XXH64. In formats 1 and 2 of the manifest lists and records
+// have a SHA-256, the packs of format 1 as well, and no file has xxh64_from. The manifest ends with its own
 // SHA-256, which is that of everything before `,"sha256":"`. Manifests of format 1 have none.
 //
 // With a key every file but the first is an age file, and its name ends with ".age".
@@ -38,5 +39,6 @@
 // The file blocks is a list of entries in the order of their hashes: the length of the
 // multihash as a varint, the multihash, the number of its pack in the manifest, and its
 // size, as varints. The file records is a list of records in the order of their keys: the
-// length of the key, the key, the length of the value, the value.
+// length of the key, the key, the length of the value, the value. Both are zstd of several frames. What does
+// not become much shorter, such as hashes, stands there as it is, in raw blocks.
 package backup

@@ -21,15 +21,22 @@ import (
 // ErrDamaged: a file of a backup is not as it was written.
 var ErrDamaged = errors.New("a file of the backup is damaged")
 
-// scratch is a list that is written to a temporary file first, since its length is known
-// only at the end.
+// scratch is a list whose length is known only at the end. It is written to a temporary file first, or, if the
+// place can take it so, to where it is to be.
 type scratch struct {
 	listWriter
-	f    *tempfile.File
-	sum  hash.Hash
+	f    scratchFile
+	name string
+	sum  *xxhash.Digest
 	buf  *bufio.Writer
 	seal io.WriteCloser
 	zip  io.WriteCloser
+}
+
+type scratchFile interface {
+	io.ReadWriteCloser
+	io.ReaderAt
+	io.Seeker
 }
 
 // zipWindow is how far back zstd looks. The default takes four times the memory, and what is alike in a
@@ -40,24 +47,33 @@ const zipWindow = 1 << 20
 // written the list. The first backups have windows of 4 MiB.
 const maxZipWindow = 8 << 20
 
-// newScratch begins one, which is compressed as opts say. The caller closes it.
-func (c *Config) newScratch(opts ...zstd.EOption) (*scratch, error) {
-	f, err := tempfile.Create(c.Temp, "backup-*", c.TempRoom)
-	if err != nil {
-		return nil, err
+// newScratch begins one that will have a name in the place. compress is false for what does not become
+// shorter. The caller closes it.
+func (c *Config) newScratch(name string, compress bool) (s *scratch, err error) {
+	s = &scratch{name: name, sum: xxhash.New()}
+	if g, ok := c.Place.(grower); ok {
+		f, err := g.grow(name, nil, growLittle)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			s.f = f
+		}
 	}
-	s := &scratch{f: f, sum: sha256.New()}
-	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
+	if s.f == nil {
+		if s.f, err = tempfile.Create(c.Temp, "backup-*", c.TempRoom); err != nil {
+			return nil, err
+		}
+	}
+	s.buf = bufio.NewWriterSize(io.MultiWriter(s.f, s.sum), 1<<10) // what is longer goes past it
 	if s.seal, err = c.Key.seal(s.buf); err == nil {
-		// Compressing is most of the work, and is done beside reading.
-		opts = append([]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow)}, opts...)
-		s.zip, err = zstd.NewWriter(s.seal, opts...)
+		s.zip, err = newZipWriter(s.seal, compress)
 	}
 	if err != nil {
 		s.close()
 		return nil, err
 	}
-	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
+	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, storedAtOnce)}
 	return s, nil
 }
 
@@ -76,12 +92,28 @@ func (s *scratch) finish() (size int64, err error) {
 }
 
 // put ends the writing, and puts the file into a place.
-func (s *scratch) put(ctx context.Context, p Place, name string) (File, error) {
+func (s *scratch) put(ctx context.Context, p Place) (File, error) {
 	size, err := s.finish()
 	if err != nil {
-		return File{}, fmt.Errorf("write %s: %w", name, err)
+		return File{}, fmt.Errorf("write %s: %w", s.name, err)
 	}
-	return File{Name: name, Size: size, SHA256: hex.EncodeToString(s.sum.Sum(nil))}, p.Put(ctx, name, size, s.f)
+	f := File{Name: s.name, Size: size, XXH64: sumText(s.sum.Sum64())}
+	if g, ok := s.f.(*growing); ok {
+		return f, g.keep()
+	}
+	return f, p.Put(ctx, s.name, size, s.f)
+}
+
+// read ends the writing, and calls read with what was written.
+func (s *scratch) read(k *Key, read func(listReader) error) error {
+	if _, err := s.finish(); err != nil {
+		return fmt.Errorf("write %s: %w", s.name, err)
+	}
+	r, err := k.open(s.f)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.name, err)
+	}
+	return unzip(r, read)
 }
 
 // putBytes seals bytes and puts them into a place.
@@ -95,25 +127,33 @@ func putBytes(ctx context.Context, p Place, k *Key, name string, b []byte) (File
 	return File{Name: name, Size: int64(len(b)), SHA256: hex.EncodeToString(sum[:])}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
 }
 
-// putPack seals a pack and puts it into a place. Its blocks have their hashes, so a sum suffices for
-// the rest of it that takes a tenth of the time.
-func putPack(ctx context.Context, p Place, k *Key, name string, b []byte) (File, error) {
-	b, err := k.sealAll(b)
-	if err != nil {
-		return File{}, err
-	}
-	name += k.suffix()
-	return File{Name: name, Size: int64(len(b)), XXH64: sumText(xxhash.Sum64(b))}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
-}
-
 func sumText(sum uint64) string { return fmt.Sprintf("%016x", sum) }
 
 // newSum gives what sums a file up as the manifest has it.
 func newSum(f File) hash.Hash {
 	if f.SHA256 == "" {
-		return xxhash.New()
+		return &turned{Digest: *xxhash.New(), first: make([]byte, 0, f.XXH64From)}
 	}
 	return sha256.New()
+}
+
+// turned is the XXH64 of a file in which some first bytes come last: as many as first has room for.
+type turned struct {
+	xxhash.Digest
+	first []byte
+}
+
+func (t *turned) Write(b []byte) (int, error) {
+	n := min(len(b), cap(t.first)-len(t.first))
+	t.first = append(t.first, b[:n]...)
+	_, err := t.Digest.Write(b[n:])
+	return len(b), err
+}
+
+func (t *turned) Sum(b []byte) []byte {
+	d := t.Digest
+	_, _ = d.Write(t.first) // it never fails
+	return d.Sum(b)
 }
 
 // sumOf is what the manifest has of the sum of a file.
@@ -193,14 +233,20 @@ func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader
 		return err
 	}
 	defer o.close()
-	z, err := zstd.NewReader(o, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZipWindow))
-	if err == nil {
-		defer z.Close()
-		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})
-	}
+	err = unzip(o, read)
 	// A file that is damaged, or cannot be read to its end, is the reason of what read found wrong with it.
 	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged) || errors.Is(err, errList)) {
 		return e
 	}
 	return err
+}
+
+// unzip calls read with the list that r has.
+func unzip(r io.Reader, read func(listReader) error) error {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZipWindow))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	return read(listReader{bufio.NewReaderSize(z, 1<<16)})
 }

@@ -40,6 +40,19 @@ func (l listWriter) number(n uint64) error {
 	return err
 }
 
+// record writes a key and its value.
+func (l listWriter) record(key, value []byte) error {
+	if len(key)+len(value)+2*binary.MaxVarintLen64 > l.w.Available() {
+		if err := l.field(key); err != nil {
+			return err
+		}
+		return l.field(value)
+	}
+	b := append(binary.AppendUvarint(l.w.AvailableBuffer(), uint64(len(key))), key...)
+	_, err := l.w.Write(append(binary.AppendUvarint(b, uint64(len(value))), value...))
+	return err
+}
+
 // listReader reads what a listWriter wrote.
 type listReader struct{ r *bufio.Reader }
 
@@ -91,14 +104,47 @@ func appendEntry(b []byte, e entry) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, e.pack), e.size)
 }
 
-// entry reads into an entry. Errors: io.EOF at the end.
+// entry reads into an entry. Its hash is valid until the next read. Errors: io.EOF at the end.
 func (l listReader) entry(e *entry) (err error) {
-	if e.hash, err = l.field(e.hash[:0], true); err != nil {
+	var n [2]uint64
+	if e.hash, err = l.fields(n[:]); err != nil {
 		return err
 	}
-	if e.pack, err = l.number(); err != nil {
-		return err
+	e.pack, e.size = n[0], n[1]
+	return nil
+}
+
+// fields reads a field, and numbers after it. The field is valid until the next read. Errors: io.EOF at the
+// end.
+func (l listReader) fields(numbers []uint64) (field []byte, err error) {
+	// Almost always all of it is in memory.
+	if b, _ := l.r.Peek(l.r.Buffered()); len(b) > 0 {
+		length, at := binary.Uvarint(b)
+		if at > 0 && length <= uint64(len(b)-at) {
+			end := at + int(length)
+			field = b[at:end:end]
+			for i := range numbers {
+				n, width := binary.Uvarint(b[end:])
+				if width <= 0 {
+					end = 0
+					break
+				}
+				numbers[i] = n
+				end += width
+			}
+			if end > 0 {
+				_, err := l.r.Discard(end)
+				return field, err
+			}
+		}
 	}
-	e.size, err = l.number()
-	return err
+	if field, err = l.field(nil, true); err != nil {
+		return nil, err
+	}
+	for i := range numbers {
+		if numbers[i], err = l.number(); err != nil {
+			return nil, err
+		}
+	}
+	return field, nil
 }

@@ -28,9 +28,12 @@ const (
 
 	// formatVersion is the form of a place that this program reads and writes.
 	formatVersion = 1
-	// manifestFormat is the form of the manifests that it writes. It reads format 1 as well, in which
-	// a manifest has no hash of its own, and names neither begunFile nor the order of blocks.
-	manifestFormat = 2
+	// manifestFormat is the form of the manifests that it writes. It reads the earlier ones as well. In format 2
+	// no file has XXH64From. In format 1 a manifest has no hash of its own, and names neither begunFile nor
+	// the order of blocks.
+	manifestFormat = 3
+	// maxXXH64From bounds what is kept of a file to be summed last.
+	maxXXH64From = 4 << 10
 )
 
 // Manifest says what a backup is made of. Sizes and hashes of files are those of the files
@@ -71,7 +74,9 @@ type File struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
-	XXH64  string `json:"xxh64,omitempty"` // of a pack, in place of SHA256
+	XXH64  string `json:"xxh64,omitempty"` // of a pack, a list or records, in place of SHA256
+	// XXH64From is how many first bytes come last in XXH64, since they are written last.
+	XXH64From int `json:"xxh64_from,omitempty"`
 }
 
 // Denylist is a denylist. Its file is zstd, and may be of an earlier run.
@@ -307,7 +312,7 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if m.Format != 1 && m.Format != manifestFormat {
+	if m.Format < 1 || m.Format > manifestFormat {
 		return nil, fmt.Errorf("it is of format %d, and this version of holdfast knows %d", m.Format, manifestFormat)
 	}
 	if m.Format == 1 {
@@ -342,6 +347,9 @@ func readManifest(ctx context.Context, p Place, k *Key, id string) (*Manifest, e
 	for _, f := range m.files() {
 		if !cleanName(f.Name) {
 			return fail(fmt.Errorf("it names the file %q", f.Name))
+		}
+		if f.XXH64From < 0 || f.XXH64From > maxXXH64From {
+			return fail(fmt.Errorf("%w: the sum of %s begins at %d", ErrDamaged, f.Name, f.XXH64From))
 		}
 	}
 	return m, nil

@@ -25,14 +25,25 @@ const packSize, packsInMemory = 16 << 20, 2
 // maxBlock is the longest block that a pack is read with.
 const maxBlock = 64 << 20
 
-// pack is a CARv2 file in memory.
+// pack is a CARv2 file that is made.
 type pack struct {
-	buf    buffer
-	memory buffer // in which buf began
+	name   string
+	file   packFile
+	memory buffer // that the file uses
 	car    storage.WritableCar
 	blocks uint64
 	bytes  uint64
 	order  *order
+}
+
+// packFile is where a pack is made.
+type packFile interface {
+	io.Writer
+	io.WriterAt
+	// put puts the file into the place.
+	put(ctx context.Context, p Place, k *Key, name string) (File, error)
+	// drop removes what was written. It may be called after put.
+	drop() error
 }
 
 // order sums up which blocks a pack has, in their order. So a pack that stands in the place of
@@ -45,13 +56,27 @@ func (o *order) add(h multihash.Multihash) { _, _ = o.h.Write(h) } // a hash nev
 
 func (o *order) sum() string { return hex.EncodeToString(o.h.Sum(nil)) }
 
-// newPack makes one in memory. A last block that is very long moves it elsewhere.
-func newPack(memory buffer) (*pack, error) {
-	p := &pack{buf: memory[:0], memory: memory[:0], order: newOrder()}
+// newPack begins one with a name. It is written while it is made if the place can take it so, and nothing is
+// sealed, which has to be from the beginning to the end; else it is made in memory. A last block that is very long moves it elsewhere then.
+func newPack(p Place, k *Key, name string, memory buffer, atOnce int) (*pack, error) {
+	pk := &pack{name: name, memory: memory, order: newOrder()}
+	inMemory := memory[:0]
+	pk.file = &inMemory
+	if g, ok := p.(grower); ok && k == nil {
+		f, err := g.grow(name, memory[:cap(memory)], atOnce)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			pk.file = &packOnDisk{growing: f}
+		}
+	}
 	var err error
 	// Two blocks with one hash and different codecs do not come.
-	p.car, err = storage.NewWritable(&p.buf, nil, car.UseWholeCIDs(false))
-	return p, err
+	if pk.car, err = storage.NewWritable(pk.file, nil, car.UseWholeCIDs(false)); err != nil {
+		return nil, errors.Join(err, pk.file.drop())
+	}
+	return pk, nil
 }
 
 func (p *pack) put(ctx context.Context, h multihash.Multihash, codec uint64, data []byte) error {
@@ -61,24 +86,16 @@ func (p *pack) put(ctx context.Context, h multihash.Multihash, codec uint64, dat
 	return p.car.Put(ctx, cid.NewCidV1(codec, h).KeyString(), data)
 }
 
-func (p *pack) finish() ([]byte, error) {
-	err := p.car.Finalize()
-	return p.buf, err
-}
-
-// buffer is a file in memory.
-type buffer []byte
-
-func (b *buffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
-}
-
-func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
-	if missing := int(off) + len(p) - len(*b); missing > 0 {
-		*b = append(*b, make([]byte, missing)...)
+// finish puts the pack into the place.
+func (p *pack) finish(ctx context.Context, place Place, k *Key) (File, error) {
+	if err := p.car.Finalize(); err != nil {
+		return File{}, errors.Join(err, p.file.drop())
 	}
-	return copy((*b)[off:], p), nil
+	f, err := p.file.put(ctx, place, k, p.name)
+	if err != nil {
+		err = errors.Join(err, p.file.drop())
+	}
+	return f, err
 }
 
 // readAtOnce is how much of a pack is read at once: its reader asks for single bytes. What is left of that

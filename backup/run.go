@@ -128,10 +128,9 @@ func (p roomy) Commit(ctx context.Context, name string, data []byte) error {
 
 type run struct {
 	Config
-	m       *Manifest
-	last    *Manifest       // the backup that this one goes on from; nil if there is none
-	numbers []uint64        // of the last backup's packs in this one, plus 1; 0 is that it does not use them
-	there   map[string]bool // the files of the place
+	m     *Manifest
+	last  *Manifest       // the backup that this one goes on from; nil if there is none
+	there map[string]bool // the files of the place
 }
 
 // undoTime is how long it may take to remove what a run left that failed.
@@ -168,12 +167,7 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		return err
 	}
 	r.m.Begun, r.m.Layout = r.Now().UTC(), snapshot.Layout()
-	blocks, total, err := r.listBlocks(ctx, snapshot)
-	if err != nil {
-		return err
-	}
-	defer blocks.close()
-	if err := r.blocks(ctx, snapshot, blocks, total); err != nil {
+	if err := r.copy(ctx, snapshot); err != nil {
 		return err
 	}
 	for name, b := range r.Keys {
@@ -277,7 +271,7 @@ func (r *run) begin(ctx context.Context) error {
 // denylists writes the denylists that the last backup does not have.
 func (r *run) denylists(ctx context.Context) error {
 	for i, path := range r.Denylists {
-		d, err := r.denylist(ctx, path, fmt.Sprintf("%s/%s/%06d", r.m.ID, denylistsDir, i+1))
+		d, err := r.denylist(ctx, path, fmt.Sprintf("%s/%s/%06d%s", r.m.ID, denylistsDir, i+1, r.Key.suffix()))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -296,7 +290,7 @@ func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err 
 	}
 	defer f.Close()
 	sum := sha256.New()
-	list, err := r.newScratch()
+	list, err := r.newScratch(name, true)
 	if err != nil {
 		return d, err
 	}
@@ -312,6 +306,6 @@ func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err 
 			return d, nil
 		}
 	}
-	d.File, err = list.put(ctx, r.Place, name+r.Key.suffix())
+	d.File, err = list.put(ctx, r.Place)
 	return d, err
 }

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
+	"sync/atomic"
 
 	"github.com/ipfs/go-cid"
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -33,27 +33,39 @@ type piece struct {
 // knownAtOnce is how long the entries of known blocks in a piece become.
 const knownAtOnce = 32 << 10
 
-// blocks writes the blocks that no pack in use has, and the list of all.
-func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, total uint64) (err error) {
-	// Almost all of it is hashes, in which there is nothing to find.
-	list, err := r.newScratch(zstd.WithNoEntropyCompression(true))
-	if err != nil {
-		return err
+// newReading makes one of a block that is read. old is where it is in packs already, if it has that.
+func newReading(b linkedBlock, has bool, old entry, from packed) *reading {
+	r := &reading{entry: entry{hash: bytes.Clone(b.hash)}, codec: b.codec, read: make(chan struct{})}
+	if has {
+		r.size, r.old = old.size, &from.packs[old.pack]
 	}
-	defer list.close()
-	memory, err := newPackMemory(packsInMemory)
-	if err != nil {
-		return err
+	return r
+}
+
+// newPiece gives an empty piece.
+func (w *packs) newPiece() piece {
+	select {
+	case b := <-w.again:
+		return piece{known: b[:0]}
+	default:
+		return piece{}
 	}
-	defer func() { err = errors.Join(err, memory.close()) }()
-	w := &packs{run: r, list: list, revived: map[string]uint64{}, memory: memory}
+}
+
+// pass writes the blocks that from has in no pack that is used, and lists all blocks. Errors: lastListError, if
+// the list of from is at fault. The caller closes the list.
+func (w *packs) pass(ctx context.Context, snapshot Snapshot, all *spool, from packed) (list *scratch, err error) {
+	w.usePacks(from)
+	if w.list, err = w.newScratch(fmt.Sprintf("%s/%s%s", w.m.ID, blocksFile, w.Key.suffix()), false); err != nil {
+		return nil, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	pieces, toRead := make(chan piece, readAhead), make(chan *reading)
 	again := make(chan []byte, 2*readAhead) // of blocks that are written, for the next
 	g.Go(func() error {
 		defer close(pieces)
 		defer close(toRead)
-		return r.pieces(gctx, linked.read(), func(p piece) error {
+		return w.pieces(gctx, all, from, func(p piece) error {
 			if p.next != nil {
 				select {
 				case toRead <- p.next:
@@ -108,55 +120,55 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *spool, tota
 				}
 				done++
 			}
-			if done-told >= 256 || done == total {
+			if total := w.total.Load(); done-told >= 256 || done == total {
 				told = done
-				r.Progress(Progress{Text: "copying blocks", Done: done, Total: total})
+				w.Progress(Progress{Text: "copying blocks", Done: done, Total: total})
 			}
 		}
 	})
-	if err := g.Wait(); err != nil {
-		return err
+	err = g.Wait()
+	for i, u := range w.used {
+		w.m.Packs[i].UsedBlocks += u.blocks
+		w.m.Packs[i].UsedBytes += u.bytes
 	}
-	r.m.List, err = list.put(ctx, r.Place, r.m.ID+"/"+blocksFile+r.Key.suffix())
-	return err
+	if err != nil {
+		w.list.close()
+		if w.open != nil {
+			err = errors.Join(err, w.open.file.drop())
+			w.memory.free <- w.open.memory
+			w.open = nil
+		}
+		return nil, err
+	}
+	return w.list, nil
 }
 
-// pieces calls each for each part of the list.
-func (r *run) pieces(ctx context.Context, l listReader, each func(piece) error) error {
-	var b linkedBlock
-	var p piece
-	for {
-		err := l.linkedBlock(&b)
-		if errors.Is(err, io.EOF) {
-			return each(p)
+// usePacks begins the list of packs with those of from that are used.
+func (w *packs) usePacks(from packed) {
+	w.m.Packs, w.m.Blocks, w.m.Bytes = []Pack{}, 0, 0
+	w.revived = map[string]uint64{}
+	w.numbers = make([]uint64, len(from.packs))
+	for i, p := range from.packs {
+		if p.little() || w.there != nil && !w.there[p.Name] && !strings.HasPrefix(p.Name, w.m.ID+"/") {
+			continue
 		}
-		if err != nil {
-			return err
-		}
-		old := b.old && r.last != nil
-		if old && r.numbers[b.pack] != 0 {
-			p.known = appendEntry(p.known, entry{b.hash, r.numbers[b.pack] - 1, b.size})
-			p.blocks++
-			p.bytes += b.size
-			if len(p.known) < knownAtOnce {
-				continue
-			}
-		} else {
-			p.next = &reading{entry: entry{hash: bytes.Clone(b.hash), size: b.size}, codec: b.codec, read: make(chan struct{})}
-			if old {
-				p.next.old = &r.last.Packs[b.pack]
-			}
-		}
-		if err := errors.Join(ctx.Err(), each(p)); err != nil {
-			return err
-		}
-		p = piece{}
+		p.UsedBlocks, p.UsedBytes = 0, 0
+		w.m.Packs = append(w.m.Packs, p)
+		w.numbers[i] = uint64(len(w.m.Packs))
 	}
+	w.used = make([]usage, len(w.m.Packs))
 }
+
+// usage is how much of a pack is used.
+type usage struct{ blocks, bytes uint64 }
 
 // packs puts blocks into packs, and packs into the place.
 type packs struct {
 	*run
+	total   *atomic.Uint64 // blocks; zero is not known yet
+	numbers []uint64       // of packs that were there before, among those of this backup, plus 1; 0 is that they are not used
+	used    []usage        // of the packs that are used, by what they had before
+	again   chan []byte    // of pieces, for the next
 	list    *scratch
 	open    *pack
 	number  uint64             // of the open pack in the manifest
@@ -177,6 +189,10 @@ func (w *packs) known(p piece) error {
 	w.m.Blocks += p.blocks
 	w.m.Bytes += p.bytes
 	_, err := w.list.w.Write(p.known)
+	select {
+	case w.again <- p.known:
+	default:
+	}
 	return err
 }
 
@@ -205,7 +221,13 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 				return err
 			}
 		}
-		if w.open, err = newPack(<-w.memory.free); err != nil {
+		atOnce := growMuch
+		if w.n++; w.n == 1 {
+			atOnce = growLittle // there may be no other
+		}
+		memory := <-w.memory.free
+		if w.open, err = newPack(w.Place, w.Key, fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n), memory, atOnce); err != nil {
+			w.memory.free <- memory
 			return err
 		}
 		w.number = uint64(len(w.m.Packs))
@@ -227,16 +249,10 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 func (w *packs) finish(ctx context.Context) {
 	p, number := w.open, w.number
 	w.open = nil
-	w.n++
-	name := fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n)
 	done := make(chan writtenPack, 1)
 	w.writing = append(w.writing, done)
 	go func() {
-		var f File
-		b, err := p.finish()
-		if err == nil {
-			f, err = putPack(ctx, w.Place, w.Key, name, b)
-		}
+		f, err := p.finish(ctx, w.Place, w.Key)
 		w.memory.free <- p.memory
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()

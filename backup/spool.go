@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"encoding/binary"
 	"io"
 	"sync"
 
@@ -102,42 +103,20 @@ func (r *spoolReader) wait() (left int64, err error) {
 
 // linkedBlock is a block that records link to.
 type linkedBlock struct {
-	entry // of the last backup, if that has it; else the hash alone counts
+	hash  multihash.Multihash
 	codec uint64
-	old   bool // the last backup has it
 }
 
-func (s *spool) add(b *linkedBlock) error {
-	if err := s.field(b.hash); err != nil {
-		return err
-	}
-	if err := s.number(b.codec); err != nil {
-		return err
-	}
-	if !b.old {
-		return s.number(0)
-	}
-	if err := s.number(b.pack + 1); err != nil {
-		return err
-	}
-	return s.number(b.size)
+func (s *spool) add(h multihash.Multihash, codec uint64) error {
+	b := append(binary.AppendUvarint(s.w.AvailableBuffer(), uint64(len(h))), h...)
+	_, err := s.w.Write(binary.AppendUvarint(b, codec))
+	return err
 }
 
-// linkedBlock reads into b. Errors: io.EOF at the end.
+// linkedBlock reads into b. The hash is valid until the next read. Errors: io.EOF at the end.
 func (l listReader) linkedBlock(b *linkedBlock) (err error) {
-	var h multihash.Multihash
-	if h, err = l.field(b.hash[:0], true); err != nil {
-		return err
-	}
-	*b = linkedBlock{entry: entry{hash: h}}
-	if b.codec, err = l.number(); err != nil {
-		return err
-	}
-	pack, err := l.number()
-	if err != nil || pack == 0 {
-		return err
-	}
-	b.pack, b.old = pack-1, true
-	b.size, err = l.number()
+	var n [1]uint64
+	b.hash, err = l.fields(n[:])
+	b.codec = n[0]
 	return err
 }

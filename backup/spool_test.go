@@ -12,9 +12,6 @@ import (
 func numberedBlock(n int) linkedBlock {
 	b := linkedBlock{codec: uint64(n % 7)}
 	b.hash = bytes.Repeat([]byte{byte(n >> 8), byte(n)}, 17)
-	if n%3 > 0 {
-		b.pack, b.size, b.old = uint64(n%5), uint64(n), true
-	}
 	return b
 }
 
@@ -34,7 +31,7 @@ func TestSpool(t *testing.T) {
 				return
 			}
 			want := numberedBlock(n)
-			if !bytes.Equal(got.hash, want.hash) || got.codec != want.codec || got.old != want.old || got.pack != want.pack || got.size != want.size {
+			if !bytes.Equal(got.hash, want.hash) || got.codec != want.codec {
 				t.Errorf("block %d is %+v, not %+v", n, got, want)
 				return
 			}
@@ -50,7 +47,7 @@ func TestSpool(t *testing.T) {
 	}
 	for n := range blocks {
 		b := numberedBlock(n)
-		if err := s.add(&b); err != nil {
+		if err := s.add(b.hash, b.codec); err != nil {
 			t.Fatal(err)
 		}
 	}

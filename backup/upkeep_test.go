@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/holdfast-ipfs/holdfast/backup"
@@ -208,38 +209,82 @@ func TestNamesOfPacks(t *testing.T) {
 	}
 }
 
-// A backup of the first form, whose packs are called alike, is read, checked and gone on from.
-func TestFirstForm(t *testing.T) {
-	o, p, dir, _, _ := filled(t, 3)
-	m := run(t, o, p, nil)
+// asForm makes a backup in a directory one of an earlier form: its lists are compressed as a whole and have a SHA-256,
+// packs are summed up from the beginning, and in the first form they are called alike.
+func asForm(t *testing.T, dir string, m *backup.Manifest, form int) {
+	t.Helper()
 	old := *m
-	old.Format, old.Run, old.Packs = 1, backup.File{}, slices.Clone(m.Packs)
+	old.Format, old.Packs = form, slices.Clone(m.Packs)
+	for _, f := range []*backup.File{&old.Records, &old.List} {
+		path := filepath.Join(dir, f.Name)
+		file, err := os.Open(path)
+		must(t, err)
+		r, err := zstd.NewReader(file)
+		must(t, err)
+		var list bytes.Buffer
+		z, err := zstd.NewWriter(&list)
+		must(t, err)
+		_, err = io.Copy(z, r)
+		must(t, errors.Join(err, z.Close(), file.Close()))
+		r.Close()
+		must(t, os.WriteFile(path, list.Bytes(), 0o600))
+		f.Size, f.XXH64, f.SHA256 = int64(list.Len()), "", fmt.Sprintf("%x", sha256.Sum256(list.Bytes()))
+	}
 	for i := range old.Packs {
 		pk := &old.Packs[i]
-		name := m.ID + "/000001.car"
-		must(t, os.Rename(filepath.Join(dir, pk.Name), filepath.Join(dir, name)))
-		pk.Name, pk.Order = name, ""
+		b, err := os.ReadFile(filepath.Join(dir, pk.Name))
+		must(t, err)
+		pk.XXH64, pk.XXH64From = fmt.Sprintf("%016x", xxhash.Sum64(b)), 0
+		if form == 1 {
+			name := m.ID + "/000001.car"
+			must(t, os.Rename(filepath.Join(dir, pk.Name), filepath.Join(dir, name)))
+			pk.Name, pk.Order, pk.XXH64, pk.SHA256 = name, "", "", fmt.Sprintf("%x", sha256.Sum256(b))
+		}
+	}
+	if form == 1 {
+		old.Run = backup.File{}
 	}
 	b, err := json.Marshal(&old)
 	must(t, err)
+	if form > 1 {
+		b = b[:len(b)-1]
+		b = fmt.Appendf(b, `,"sha256":"%x"}`, sha256.Sum256(b))
+	}
 	must(t, os.WriteFile(filepath.Join(dir, m.ID, "manifest.json"), b, 0o600))
-	next := run(t, o, p, nil)
-	if next.NewBlocks != 0 || next.Blocks != m.Blocks {
-		t.Errorf("the next backup has %d blocks, of which it wrote %d", next.Blocks, next.NewBlocks)
-	}
-	c, err := backup.Check(t.Context(), p, nil, "", func(backup.Progress) {}, func(f backup.Fault) error {
-		t.Errorf("fault %+v", f)
-		return nil
-	})
-	if err != nil || c.Backups != 2 {
-		t.Errorf("checked %+v: %v", c, err)
-	}
-	for _, id := range []string{m.ID, next.ID} {
-		to := t.TempDir()
-		if done := restore(t, to, p, nil, id); done.Missing > 0 || len(done.Damaged) > 0 || done.Blocks != m.Blocks {
-			t.Errorf("restored %+v", done)
+}
+
+// Backups of earlier forms are read, checked, gone on from and pruned.
+func TestEarlierForms(t *testing.T) {
+	for form := 1; form <= 2; form++ {
+		o, p, dir, _, _ := filled(t, 3)
+		m := run(t, o, p, nil)
+		asForm(t, dir, m, form)
+		next := run(t, o, p, nil)
+		if next.NewBlocks != 0 || next.Blocks != m.Blocks {
+			t.Errorf("form %d: the next backup has %d blocks, of which it wrote %d", form, next.Blocks, next.NewBlocks)
 		}
-		open(t, to).verify(t)
+		checkAll := func(backups int) {
+			c, err := backup.Check(t.Context(), p, nil, "", func(backup.Progress) {}, func(f backup.Fault) error {
+				t.Errorf("form %d: fault %+v", form, f)
+				return nil
+			})
+			if err != nil || c.Backups != backups {
+				t.Errorf("form %d: checked %+v: %v", form, c, err)
+			}
+		}
+		checkAll(2)
+		for _, id := range []string{m.ID, next.ID} {
+			to := t.TempDir()
+			if done := restore(t, to, p, nil, id); done.Missing > 0 || len(done.Damaged) > 0 || done.Blocks != m.Blocks {
+				t.Errorf("form %d: restored %+v", form, done)
+			}
+			open(t, to).verify(t)
+		}
+		pruned, err := backup.Prune(t.Context(), p, nil, backup.Keep{}, time.Now())
+		if err != nil || len(pruned.Backups) != 1 {
+			t.Errorf("form %d: pruned %+v: %v", form, pruned, err)
+		}
+		checkAll(1)
 	}
 }
 

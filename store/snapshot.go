@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -102,11 +104,30 @@ func (sn *Snapshot) Records(ctx context.Context, record func(key, value []byte) 
 		if !backedUp(prefix) {
 			continue
 		}
-		if err := sn.reader.ScanEach(kv.Span{Prefix: prefix}, each); err != nil {
+		scan := func() error { return sn.reader.ScanEach(kv.Span{Prefix: prefix}, each) }
+		if first == holding.KLinkTo { // by far the largest part, in a store of large DAGs
+			scan = func() error {
+				return sn.reader.ScanParts(prefix, sn.s.linkCuts(), min(runtime.GOMAXPROCS(0), maxReaders), sn.s.held.Busy, each)
+			}
+		}
+		if err := scan(); err != nil {
 			return unreadable, kv.Wrap(err, "read the records for a backup")
 		}
 	}
 	return unreadable, nil
+}
+
+// maxReaders is how many goroutines read records at a time: more than one only while no pins are written.
+const maxReaders = 4
+
+// linkCuts gives the keys that divide the links to blocks into parts of some kv.PartKeys. Almost all blocks are
+// named by SHA-256, and those hashes are spread evenly.
+func (s *Store) linkCuts() (cuts [][]byte) {
+	parts := min(s.kv.Keys()/3/kv.PartKeys, 1<<12) // a block has about three keys
+	for i := 1; i < parts; i++ {
+		cuts = append(cuts, binary.BigEndian.AppendUint16([]byte{holding.KLinkTo, multihash.SHA2_256, 32}, uint16(i<<16/parts)))
+	}
+	return cuts
 }
 
 // endOfRecords is the first byte that no record's key begins with; blocks are between.

@@ -65,22 +65,10 @@ func FetchInto(txn *badger.Txn, key []byte, room func(size int) []byte) (value [
 // ValueOf reads the value of an item into buf, or into new memory if buf is too small. Without an
 // error the value is never nil. Errors: diskerr.ErrUnreadable.
 func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
-	want, came := SizeOf(item), 0
 	err = Guarded(func() error {
-		return item.Value(func(v []byte) error {
-			if came = len(v); came != want {
-				return nil
-			}
-			value = append(buf[:0], v...)
-			if isInLog(item) && !isAsWritten(v, value, item.EstimatedSize()) {
-				return fmt.Errorf("%w: it has another checksum", diskerr.ErrUnreadable)
-			}
-			return nil
-		})
+		value, err = appendValue(item, buf[:0])
+		return err
 	})
-	if err == nil && came != want {
-		err = fmt.Errorf("%w: %d bytes came of %d", diskerr.ErrUnreadable, came, want)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +76,26 @@ func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 		value = []byte{}
 	}
 	return value, nil
+}
+
+// appendValue appends the value of an item to buf. It must be guarded. Errors: diskerr.ErrUnreadable.
+func appendValue(item *badger.Item, buf []byte) (value []byte, err error) {
+	want, came := SizeOf(item), 0
+	value = buf
+	err = item.Value(func(v []byte) error {
+		if came = len(v); came != want {
+			return nil
+		}
+		value = append(buf, v...)
+		if isInLog(item) && !isAsWritten(v, value[len(buf):], item.EstimatedSize()) {
+			return fmt.Errorf("%w: it has another checksum", diskerr.ErrUnreadable)
+		}
+		return nil
+	})
+	if err == nil && came != want {
+		err = fmt.Errorf("%w: %d bytes came of %d", diskerr.ErrUnreadable, came, want)
+	}
+	return value, err
 }
 
 // isInLog reports whether the value of an item is in the value log.
@@ -189,7 +197,7 @@ type iterator struct {
 func Iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
 	opt.PrefetchValues = false // Badger's goroutines would read them, and report no errors
 	i := &iterator{}
-	i.move(func() { i.it = txn.NewIterator(opt) })
+	i.move(func() error { i.it = txn.NewIterator(opt); return nil })
 	return i
 }
 
@@ -200,13 +208,13 @@ func (i *iterator) Close() {
 }
 
 // Seek goes to a key or, if that is not there, to the next one.
-func (i *iterator) Seek(key []byte) { i.move(func() { i.it.Seek(key) }) }
+func (i *iterator) Seek(key []byte) { i.move(func() error { i.it.Seek(key); return nil }) }
 
-func (i *iterator) Next() { i.move(i.it.Next) }
+func (i *iterator) Next() { i.move(func() error { i.it.Next(); return nil }) }
 
-func (i *iterator) move(how func()) {
+func (i *iterator) move(how func() error) {
 	if i.err == nil {
-		i.err = sound(func() error { how(); return nil })
+		i.err = sound(how)
 	}
 }
 
