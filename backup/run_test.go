@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -35,7 +36,9 @@ func TestBackupCutOff(t *testing.T) {
 		must(t, err)
 	}
 	for cut := range 5 {
-		_, err := backup.Run(t.Context(), config(t, &failing{p, cut}, nil), o.take(t))
+		fails := &failing{Place: p}
+		fails.left.Store(int64(cut))
+		_, err := backup.Run(t.Context(), config(t, fails, nil), o.take(t))
 		if !errors.Is(err, errCut) {
 			t.Fatalf("cut off after %d files: %v", cut, err)
 		}
@@ -60,18 +63,18 @@ func TestBackupCutOff(t *testing.T) {
 // failing fails once so many files were put.
 type failing struct {
 	backup.Place
-	left int
+	left atomic.Int64
 }
 
 func (f *failing) Put(ctx context.Context, name string, size int64, r io.Reader) error {
-	if f.left--; f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return errCut
 	}
 	return f.Place.Put(ctx, name, size, r)
 }
 
 func (f *failing) Commit(ctx context.Context, name string, data []byte) error {
-	if f.left--; f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return errCut
 	}
 	return f.Place.Commit(ctx, name, data)

@@ -142,6 +142,9 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 // A terminal that closes stops the server as a signal does, however often it says so. Under nohup
 // the server goes on.
 func TestHangUp(t *testing.T) {
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP) // the tests themselves may run under nohup
+	defer signal.Stop(hangUps)
 	s := startServer(t)
 	s.hang(t)
 	s.signal(t, syscall.SIGHUP)
