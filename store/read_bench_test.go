@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
@@ -26,7 +27,7 @@ func BenchmarkServe(b *testing.B) {
 			p := roomtest.BeginPin(b, s, 1)
 			bs := roomtest.SomeBlocks(80, 64<<20/size, size)
 			p.Put(b, s, bs)
-			h, err := gateway.New(gateway.Config{Blocks: s.held.Blockstore()})
+			h, err := gateway.New(gateway.Config{Blocks: s.held.Blockstore(), Links: links.Of})
 			must(b, err)
 			server := httptest.NewServer(h)
 			defer server.Close()

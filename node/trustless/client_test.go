@@ -27,6 +27,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
 	"github.com/holdfast-ipfs/holdfast/node/guard"
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -100,7 +101,7 @@ func TestRealGateway(t *testing.T) {
 	if err := store.PutMany(t.Context(), append(have, large, empty)); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := gateway.New(gateway.Config{Blocks: store})
+	handler, err := gateway.New(gateway.Config{Blocks: store, Links: links.Of})
 	if err != nil {
 		t.Fatal(err)
 	}
