@@ -35,19 +35,9 @@ func TestHTTP2MayPause(t *testing.T) {
 					}
 					return nil
 				}
-				e := echo.New()
-				if err := Register(e.Group("/api/v0"), w.config()); err != nil {
-					t.Fatal(err)
-				}
-				l := pipe.New()
-				var versions http.Protocols
-				versions.SetHTTP1(version == "HTTP/1.1")
-				versions.SetUnencryptedHTTP2(version == "HTTP/2.0")
-				// With its own times, as the program's.
-				server := &http.Server{Handler: e, Protocols: &versions, ReadTimeout: time.Minute, WriteTimeout: 10 * time.Minute}
-				go server.Serve(l)
+				server, newClient := w.serveHTTP(t, version)
 				defer server.Close()
-				client := &http.Transport{DialContext: l.Dial, Protocols: &versions}
+				client := newClient()
 				defer client.CloseIdleConnections()
 				body, to := io.Pipe()
 				over := make(chan struct{})
@@ -96,4 +86,21 @@ func TestHTTP2MayPause(t *testing.T) {
 			})
 		}
 	}
+}
+
+// serveHTTP serves one version of HTTP, with times of its own, as the program does. The caller closes the server,
+// and the idle connections of clients.
+func (w *world) serveHTTP(t *testing.T, version string) (server *http.Server, newClient func() *http.Transport) {
+	t.Helper()
+	e := echo.New()
+	if err := Register(e.Group("/api/v0"), w.config()); err != nil {
+		t.Fatal(err)
+	}
+	l := pipe.New()
+	var versions http.Protocols
+	versions.SetHTTP1(version == "HTTP/1.1")
+	versions.SetUnencryptedHTTP2(version == "HTTP/2.0")
+	server = &http.Server{Handler: e, Protocols: &versions, ReadTimeout: time.Minute, WriteTimeout: 10 * time.Minute}
+	go server.Serve(l)
+	return server, func() *http.Transport { return &http.Transport{DialContext: l.Dial, Protocols: &versions} }
 }

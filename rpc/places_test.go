@@ -12,9 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
-	"github.com/holdfast-ipfs/holdfast/internal/pipe"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
@@ -278,19 +275,10 @@ func TestSlowUploadsByHTTP(t *testing.T) {
 			w := newWorld(t)
 			w.pinAll()
 			synctest.Test(t, func(t *testing.T) {
-				e := echo.New()
-				if err := Register(e.Group("/api/v0"), w.config()); err != nil {
-					t.Fatal(err)
-				}
-				l := pipe.New()
-				var versions http.Protocols
-				versions.SetHTTP1(version == "HTTP/1.1")
-				versions.SetUnencryptedHTTP2(version == "HTTP/2.0")
-				server := &http.Server{Handler: e, Protocols: &versions, ReadTimeout: time.Minute, WriteTimeout: 10 * time.Minute}
-				go server.Serve(l)
+				server, newClient := w.serveHTTP(t, version)
 				defer server.Close()
 				add := func(account string, body io.Reader, contentType string) (int, string) {
-					client := &http.Transport{DialContext: l.Dial, Protocols: &versions}
+					client := newClient()
 					defer client.CloseIdleConnections()
 					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://within/api/v0/add", body)
 					if err != nil {
