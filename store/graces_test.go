@@ -317,6 +317,15 @@ func TestForWaitsForNobody(t *testing.T) {
 	must(t, <-ended)
 }
 
+// keepOne keeps an upload of one block that is not there.
+func keepOne(ctx context.Context, s *Store) error {
+	a, err := s.NewUpload(ctx)
+	if err == nil {
+		err = s.KeepUpload(ctx, roomtest.Account, a, pin.Totals{Blocks: 1})
+	}
+	return err
+}
+
 // A clock that was ahead lengthens no grace by more than that grace, however many began meanwhile.
 func TestManyGracesBeganAheadOfTheClock(t *testing.T) {
 	const grace = time.Hour
@@ -333,13 +342,7 @@ func TestManyGracesBeganAheadOfTheClock(t *testing.T) {
 			}
 			return err
 		})
-		all.Go(func() error {
-			a, err := s.NewUpload(t.Context())
-			if err == nil {
-				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
-			}
-			return err
-		})
+		all.Go(func() error { return keepOne(t.Context(), s) })
 	}
 	must(t, all.Wait())
 	ended := func(end func(context.Context, string, time.Duration) (pin.Ended, bool, error)) (n int) {
@@ -410,13 +413,7 @@ func TestWhatDidNotEndIsNotReleased(t *testing.T) {
 			}
 			return err
 		})
-		all.Go(func() error {
-			a, err := s.NewUpload(t.Context())
-			if err == nil {
-				err = s.KeepUpload(t.Context(), roomtest.Account, a, pin.Totals{Blocks: 1})
-			}
-			return err
-		})
+		all.Go(func() error { return keepOne(t.Context(), s) })
 	}
 	must(t, all.Wait())
 	for name, end := range map[string]func(context.Context, string, time.Duration) (pin.Ended, bool, error){
